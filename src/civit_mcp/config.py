@@ -1,0 +1,148 @@
+"""Settings: read once, frozen, secrets hidden.
+
+A flag of the command line wins over the environment; the environment wins over the
+defaults. Directories default to the places that the user's system keeps for such data.
+"""
+
+import os
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlsplit
+
+from platformdirs import user_cache_path, user_data_path
+from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from civit_mcp.models.levels import Level
+
+APP_NAME: Final = "civit-mcp"
+CIVITAI_URL: Final = "https://civitai.com"
+LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
+
+
+class Settings(BaseSettings):
+    """Everything an operator can set. Field descriptions are the README's table."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="ignore", env_ignore_empty=True, populate_by_name=True
+    )
+
+    civitai_api_key: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices("CIVITAI_API_KEY", "CIVITAI_API_TOKEN", "CIVITAI_TOKEN"),
+        description="CivitAI API key; without one only public data",
+    )
+    civitai_session_token: SecretStr | None = Field(
+        None,
+        validation_alias="CIVITAI_SESSION_TOKEN",
+        description="CivitAI session cookie, for what a key cannot do",
+    )
+    civitai_url: str = Field(
+        CIVITAI_URL,
+        validation_alias="CIVITAI_API_URL",
+        description="base of REST, tRPC and downloads; http only on loopback",
+    )
+    catalog_dir: Path = Field(
+        default_factory=lambda: user_data_path(APP_NAME, appauthor=False),
+        validation_alias="CIVIT_MCP_CATALOG_DIR",
+        description="folder of models.json and loras.json",
+    )
+    models_root: Path | None = Field(
+        None,
+        validation_alias=AliasChoices("CIVIT_MCP_MODELS_ROOT", "COMFYUI_MODELS_PATH"),
+        description="ComfyUI's models folder; COMFYUI_PATH/models when only that is set",
+    )
+    max_level: Level | None = Field(
+        None,
+        validation_alias="CIVIT_MCP_MAX_LEVEL",
+        description="cap on every answer: pg, pg13, r, x or xxx",
+    )
+    read_only: bool = Field(
+        False,
+        validation_alias="CIVIT_MCP_READ_ONLY",
+        description="tools that write are neither listed nor callable",
+    )
+    toolsets: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("default",),
+        validation_alias="CIVIT_MCP_TOOLSETS",
+        description="default, all, or a comma list of set names",
+    )
+    offline: bool = Field(
+        False,
+        validation_alias="CIVIT_MCP_OFFLINE",
+        description="answer only from cache and catalog",
+    )
+    cache_dir: Path = Field(
+        default_factory=lambda: user_cache_path(APP_NAME, appauthor=False),
+        validation_alias="CIVIT_MCP_CACHE_DIR",
+        description="folder of the answer cache",
+    )
+    log_level: LogLevel = Field(
+        "WARNING",
+        validation_alias="CIVIT_MCP_LOG_LEVEL",
+        description="what goes to stderr",
+    )
+
+    @field_validator("civitai_url")
+    @classmethod
+    def _safe_base(cls, value: str) -> str:
+        parts = urlsplit(value.strip().rstrip("/"))
+        if parts.username or parts.password or parts.query or parts.fragment:
+            raise ValueError("must be a plain base address without credentials or query")
+        if parts.scheme == "https" and parts.hostname:
+            return parts.geturl()
+        if parts.scheme == "http" and is_loopback(parts.hostname):
+            return parts.geturl()
+        raise ValueError("must be https (http is allowed on loopback only)")
+
+    @field_validator("max_level", "log_level", mode="before")
+    @classmethod
+    def _any_case(cls, value: Any, info: Any) -> Any:
+        if isinstance(value, str):
+            text = value.strip()
+            return text.upper() if info.field_name == "log_level" else _level_name(text)
+        return value
+
+    @field_validator("toolsets", mode="before")
+    @classmethod
+    def _comma_list(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(part.strip().lower() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("catalog_dir", "cache_dir", "models_root")
+    @classmethod
+    def _at_home(cls, value: Path | None) -> Path | None:
+        return value.expanduser().absolute() if value is not None else None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _comfyui_folder(cls, data: Any) -> Any:
+        """COMFYUI_PATH names the folder above; it counts when nothing names the root itself."""
+        names = ("models_root", "CIVIT_MCP_MODELS_ROOT", "COMFYUI_MODELS_PATH")
+        home = os.environ.get("COMFYUI_PATH", "").strip()
+        if isinstance(data, dict) and home and not any(data.get(name) for name in names):
+            return {**data, "models_root": str(Path(home) / "models")}
+        return data
+
+    def secrets(self) -> tuple[str, ...]:
+        """Every secret value, for redaction."""
+        found = (self.civitai_api_key, self.civitai_session_token)
+        return tuple(secret.get_secret_value() for secret in found if secret is not None)
+
+
+def _level_name(text: str) -> str:
+    return text.lower().replace("-", "").replace(" ", "")
+
+
+def is_loopback(host: str | None) -> bool:
+    """Whether `host` can only be this machine."""
+    if not host:
+        return False
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,1 @@
+"""The vocabulary: what CivitAI's things are called here, and the shapes of our answers."""
