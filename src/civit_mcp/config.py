@@ -29,17 +29,17 @@ class Settings(BaseSettings):
     )
 
     civitai_api_key: SecretStr | None = Field(
-        None,
+        default=None,
         validation_alias=AliasChoices("CIVITAI_API_KEY", "CIVITAI_API_TOKEN", "CIVITAI_TOKEN"),
         description="CivitAI API key; without one only public data",
     )
     civitai_session_token: SecretStr | None = Field(
-        None,
+        default=None,
         validation_alias="CIVITAI_SESSION_TOKEN",
         description="CivitAI session cookie, for what a key cannot do",
     )
     civitai_url: str = Field(
-        CIVITAI_URL,
+        default=CIVITAI_URL,
         validation_alias="CIVITAI_API_URL",
         description="base of REST, tRPC and downloads; http only on loopback",
     )
@@ -49,27 +49,27 @@ class Settings(BaseSettings):
         description="folder of models.json and loras.json",
     )
     models_root: Path | None = Field(
-        None,
+        default=None,
         validation_alias=AliasChoices("CIVIT_MCP_MODELS_ROOT", "COMFYUI_MODELS_PATH"),
         description="ComfyUI's models folder; COMFYUI_PATH/models when only that is set",
     )
     max_level: Level | None = Field(
-        None,
+        default=None,
         validation_alias="CIVIT_MCP_MAX_LEVEL",
         description="cap on every answer: pg, pg13, r, x or xxx",
     )
     read_only: bool = Field(
-        False,
+        default=False,
         validation_alias="CIVIT_MCP_READ_ONLY",
         description="tools that write are neither listed nor callable",
     )
     toolsets: Annotated[tuple[str, ...], NoDecode] = Field(
-        ("default",),
+        default=("default",),
         validation_alias="CIVIT_MCP_TOOLSETS",
         description="default, all, or a comma list of set names",
     )
     offline: bool = Field(
-        False,
+        default=False,
         validation_alias="CIVIT_MCP_OFFLINE",
         description="answer only from cache and catalog",
     )
@@ -79,7 +79,7 @@ class Settings(BaseSettings):
         description="folder of the answer cache",
     )
     log_level: LogLevel = Field(
-        "WARNING",
+        default="WARNING",
         validation_alias="CIVIT_MCP_LOG_LEVEL",
         description="what goes to stderr",
     )

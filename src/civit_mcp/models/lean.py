@@ -1,7 +1,7 @@
 """Bases of our answers: strict when built, lean when sent.
 
 Hosts show a model the structured content alone, so a field that says nothing costs tokens:
-a `Row` drops None and empty values, an `Answer` keeps the fields its contract promises.
+a `Row` leaves out the fields that are empty and not required, an `Answer` sends them all.
 """
 
 from typing import Any
@@ -16,14 +16,19 @@ class Answer(BaseModel):
 
 
 class Row(BaseModel):
-    """A part of an answer: empty fields are left out."""
+    """A part of an answer: an empty field is left out, unless it is required."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     @model_serializer(mode="wrap")
     def _lean(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         full: dict[str, Any] = handler(self)
-        return {key: value for key, value in full.items() if not _says_nothing(value)}
+        fields = type(self).model_fields
+        return {
+            key: value
+            for key, value in full.items()
+            if fields[key].is_required() or not _says_nothing(value)
+        }
 
 
 def _says_nothing(value: object) -> bool:

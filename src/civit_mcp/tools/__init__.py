@@ -1,0 +1,11 @@
+"""The tool table: one module a subject, each ending in its `TOOLS`."""
+
+from civit_mcp.app import Tool
+from civit_mcp.tools import catalog, facts, generation, search
+
+ALL_TOOLS: tuple[Tool, ...] = (
+    *search.TOOLS,
+    *facts.TOOLS,
+    *generation.TOOLS,
+    *catalog.TOOLS,
+)

@@ -1,0 +1,1 @@
+"""What an assistant asks for, one module a question; no word of MCP in here."""

@@ -1,0 +1,107 @@
+"""Names: what an entry is called, and what its file may be called on every system."""
+
+import re
+import unicodedata
+from collections.abc import Container
+from pathlib import PurePosixPath
+from typing import Final
+
+from civit_mcp.files import STAGE_ROOM
+from civit_mcp.models.records import FileRecord, VersionRecord
+
+#: bytes that a file name may have: the usual 255, less what a partial download adds
+NAME_BYTES: Final = 255 - STAGE_ROOM
+_DISPLAY_CHARACTERS: Final = 300
+_RESERVED: Final = frozenset(
+    {"con", "prn", "aux", "nul", "conin$", "conout$", "clock$"}
+    | {f"{port}{n}" for port in ("com", "lpt") for n in "0123456789¹²³"}
+)
+#: characters that turn the reading direction and so can disguise an extension
+_BIDI: Final = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_DROPPED: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})
+_SUFFIX: Final = re.compile(r"\.[A-Za-z0-9]{1,16}$")
+_WEIGHT_SUFFIX: Final = re.compile(
+    r"\.(safetensors|sft|ckpt|pt|pth|bin|gguf|onnx|zip)$", re.IGNORECASE
+)
+
+
+def clean(text: str) -> str:
+    """One line of text that can be stored and shown: no control or direction characters."""
+    shown = "".join(
+        " " if character.isspace() or unicodedata.category(character) in _DROPPED else character
+        for character in text
+        if character not in _BIDI
+    )
+    return " ".join(shown.split())
+
+
+def display_name(version: VersionRecord, file: FileRecord) -> str:
+    """`Model version [base FP]`, from the parts there are."""
+    model, name = clean(version.model_name or ""), clean(version.name)
+    if name.casefold() == model.casefold():
+        name = ""
+    facts = (clean(version.base_model), clean(file.fp or "").upper())
+    bracket = " ".join(part for part in facts if part)
+    title = " ".join(part for part in (model, name) if part)
+    title = title or PurePosixPath(safe_file_name(file.name)).stem
+    suffix = f"[{bracket}]" if bracket else ""
+    room = _DISPLAY_CHARACTERS - len(suffix)
+    return " ".join(part for part in (title[:room].strip(), suffix) if part)
+
+
+def safe_file_name(text: str) -> str:
+    """Make a stranger's file name one that stays in its folder on every system.
+
+    Empty when nothing of it is a name. What is already safe stays as it is.
+    """
+    last = re.split(r"[/\\]", text)[-1]
+    last = re.sub(r"^\s*[A-Za-z]:", "", last)
+    kept = "".join(
+        character
+        for character in last
+        if character not in _BIDI and unicodedata.category(character) not in _DROPPED
+    )
+    kept = re.sub(r'[<>:"|?*]', "_", kept).rstrip(". ")
+    suffix = _suffix(kept)
+    stem = kept[: len(kept) - len(suffix)].lstrip(". ").rstrip(". ")
+    if not stem:
+        return ""
+    if stem.split(".")[0].rstrip(" ").casefold() in _RESERVED:
+        stem = f"_{stem}"
+    return _cut(stem, suffix)
+
+
+def unique(name: str, version_id: int, taken: Container[str]) -> str:
+    """Choose a name that nobody in the catalogs has; `taken` holds `key`s."""
+    suffix = _suffix(name)
+    stem = name[: len(name) - len(suffix)]
+    chosen = _cut(stem, f"_{version_id}{suffix}")
+    count = 2
+    while key(chosen) in taken:
+        chosen = _cut(stem, f"_{version_id}_{count}{suffix}")
+        count += 1
+    return chosen
+
+
+def key(name: str) -> str:
+    """What two file names share when some file system takes them for one."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
+def stem_key(text: str) -> str:
+    """A name as people type it: no folder, no extension, case and separators levelled."""
+    last = re.split(r"[/\\]", text.strip())[-1]
+    bare = _WEIGHT_SUFFIX.sub("", last)
+    levelled = unicodedata.normalize("NFKC", bare).casefold()
+    return re.sub(r"[\s_\-.]+", "_", levelled).strip("_")
+
+
+def _suffix(name: str) -> str:
+    found = _SUFFIX.search(name)
+    return found.group() if found else ""
+
+
+def _cut(stem: str, suffix: str) -> str:
+    room = NAME_BYTES - len(suffix.encode())
+    short = stem.encode()[:room].decode("utf-8", "ignore").rstrip(". ")
+    return short + suffix

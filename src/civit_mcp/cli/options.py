@@ -1,0 +1,132 @@
+"""The flags, and the settings they make."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Any, Final, NoReturn
+
+from pydantic import ValidationError
+
+from civit_mcp import __version__
+from civit_mcp.config import Settings
+from civit_mcp.models.levels import LEVELS
+
+#: flag -> field of Settings
+VALUE_FLAGS: Final = {
+    "--civitai-url": "civitai_url",
+    "--catalog-dir": "catalog_dir",
+    "--models-root": "models_root",
+    "--max-level": "max_level",
+    "--toolsets": "toolsets",
+    "--cache-dir": "cache_dir",
+    "--log-level": "log_level",
+}
+SWITCH_FLAGS: Final = {"--read-only": "read_only", "--offline": "offline"}
+#: command -> (module, help)
+COMMANDS: Final = {
+    "serve": ("civit_mcp.cli.serve", "serve MCP over stdio (the default command)"),
+    "call": ("civit_mcp.cli.call", "call one tool; the result is JSON on stdout"),
+    "check": ("civit_mcp.cli.check", "check settings, catalog, models root, CivitAI and key"),
+    "demo": ("civit_mcp.cli.demo", "the main job, start to end, against the stand-in"),
+    "sandbox": ("civit_mcp.cli.sandbox", "run the CivitAI stand-in alone on loopback"),
+}
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Read the command line; a missing command means `serve`."""
+    words = list(argv)
+    if not words or (words[0].startswith("-") and words[0] not in ("-h", "--help", "--version")):
+        words.insert(0, "serve")
+    parser = argparse.ArgumentParser(prog="civit-mcp", description=_SUMMARY)
+    parser.add_argument("--version", action="version", version=f"civit-mcp {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, (module, help_text) in COMMANDS.items():
+        command = commands.add_parser(name, help=help_text, description=help_text)
+        if name != "sandbox":
+            _add_setting_flags(command)
+        _add_own_arguments(name, command)
+        command.set_defaults(run=_runner(module))
+    return parser.parse_args(words)
+
+
+_SUMMARY: Final = (
+    "MCP server that reads CivitAI and keeps a ComfyUI catalog. Without a command it serves "
+    "MCP over stdio."
+)
+
+
+def _runner(module: str) -> Callable[[argparse.Namespace], int]:
+    def run(arguments: argparse.Namespace) -> int:
+        code: int = import_module(module).run(arguments)
+        return code
+
+    return run
+
+
+def _add_setting_flags(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("settings (a flag wins over the environment)")
+    fields = Settings.model_fields
+    for flag, name in VALUE_FLAGS.items():
+        group.add_argument(
+            flag,
+            dest=name,
+            default=None,
+            metavar=name.rsplit("_", 1)[-1].upper(),
+            help=fields[name].description,
+            choices=LEVELS if name == "max_level" else None,
+        )
+    for flag, name in SWITCH_FLAGS.items():
+        group.add_argument(
+            flag, dest=name, action="store_true", default=None, help=fields[name].description
+        )
+
+
+def _add_own_arguments(name: str, parser: argparse.ArgumentParser) -> None:
+    if name in ("serve", "call"):
+        parser.add_argument(
+            "--sandbox",
+            action="store_true",
+            help="use the stand-in as CivitAI, and a throw-away catalog unless one is named",
+        )
+    if name == "serve":
+        parser.add_argument("--transport", choices=("stdio",), default="stdio", help="how to talk")
+    elif name == "call":
+        parser.add_argument("tool", help="name of a tool, such as search_models")
+        parser.add_argument(
+            "arguments", nargs="?", default="{}", help="JSON object, or - for stdin"
+        )
+    elif name == "sandbox":
+        parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
+        parser.add_argument("--data", metavar="DIR", help="a folder of recorded answers")
+        parser.add_argument(
+            "--scenario", action="append", default=[], metavar="NAME", help="a fault; repeatable"
+        )
+        parser.add_argument(
+            "--latency-ms", type=float, default=0.0, metavar="MS", help="wait before each answer"
+        )
+
+
+def settings_from(arguments: argparse.Namespace, **defaults: Any) -> Settings:
+    """Build the settings: flags, then environment, then `defaults`; exits with 2 when wrong."""
+    flags = {
+        name: value
+        for name in (*VALUE_FLAGS.values(), *SWITCH_FLAGS.values())
+        if (value := getattr(arguments, name, None)) is not None
+    }
+    try:
+        from_environment = Settings(**flags).model_fields_set
+        return Settings(
+            **{name: value for name, value in defaults.items() if name not in from_environment},
+            **flags,
+        )
+    except ValidationError as error:
+        refuse_settings(error)
+
+
+def refuse_settings(error: ValidationError) -> NoReturn:
+    """Name each wrong setting without its value, which may be a secret."""
+    for problem in error.errors(include_url=False, include_input=False):
+        name = ".".join(str(part) for part in problem["loc"]) or "settings"
+        print(f"civit-mcp: setting {name}: {problem['msg']}", file=sys.stderr)
+    sys.exit(2)

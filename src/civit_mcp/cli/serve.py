@@ -1,0 +1,41 @@
+"""`civit-mcp serve`: MCP over stdio."""
+
+import argparse
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from civit_mcp.cli.options import settings_from
+from civit_mcp.config import Settings
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serve until the client closes stdin."""
+    from civit_mcp.server import run_stdio
+
+    with chosen_settings(arguments) as settings:
+        run_stdio(settings)
+    return 0
+
+
+@contextlib.contextmanager
+def chosen_settings(arguments: argparse.Namespace) -> Iterator[Settings]:
+    """Give the settings; with `--sandbox` the stand-in runs for as long as they are used."""
+    if not arguments.sandbox:
+        yield settings_from(arguments)
+        return
+    from civit_mcp.sandbox import running_sandbox
+
+    with (
+        running_sandbox() as sandbox,
+        tempfile.TemporaryDirectory(prefix="civit-mcp-") as folder,
+    ):
+        # the stand-in is the point of the flag, so it wins over a configured address
+        arguments.civitai_url = sandbox.base_url
+        yield settings_from(
+            arguments,
+            catalog_dir=Path(folder) / "catalog",
+            models_root=Path(folder) / "models",
+            cache_dir=Path(folder) / "cache",
+        )

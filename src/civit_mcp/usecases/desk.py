@@ -1,0 +1,60 @@
+"""What every use case works with: the settings, CivitAI, and the user's catalog."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import anyio.to_thread
+
+from civit_mcp.catalog import Catalog, Snapshot
+from civit_mcp.civitai import CivitaiClient
+from civit_mcp.config import Settings
+from civit_mcp.errors import AboveLevel
+from civit_mcp.models.levels import LEVELS, Level, label, permits
+
+T = TypeVar("T")
+
+NO_ROOT_NOTE = (
+    "No models root is set, so files on disk cannot be seen and every entry reads 'missing'; "
+    "set CIVIT_MCP_MODELS_ROOT to ComfyUI's models folder"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """One per server; safe to share between requests."""
+
+    settings: Settings
+    client: CivitaiClient
+    catalog: Catalog
+
+    async def snapshot(self) -> Snapshot:
+        """Read both catalog files as they stand, off the event loop."""
+        return await on_disk(self.catalog.snapshot)
+
+    def effective_level(self, asked: Level) -> Level:
+        """Lower the level that was asked for to the operator's cap."""
+        cap = self.settings.max_level
+        return asked if cap is None else min(asked, cap, key=LEVELS.index)
+
+    def forbid_above_cap(self, bits: int | None, thing: str) -> None:
+        """Refuse a thing that the operator's cap does not allow.
+
+        Raises:
+            AboveLevel: the thing is rated above the cap, or nobody knows its rating.
+        """
+        cap = self.settings.max_level
+        if permits(cap, bits):
+            return
+        rated = label(bits)
+        how = f"is rated '{rated}'" if rated else "has no known level"
+        raise AboveLevel(f"{thing} {how} and this server answers up to '{cap}'")
+
+
+async def on_disk(work: Callable[[], T]) -> T:
+    """Run blocking catalog work in one thread hop; a cancelled caller waits for its end.
+
+    A write that has begun is not abandoned half-way: the thread finishes, then the
+    cancellation is delivered.
+    """
+    return await anyio.to_thread.run_sync(work)
