@@ -10,13 +10,12 @@ import threading
 import traceback
 from pathlib import Path
 
-from catalog_kit import a_version, stored
-
 from civit_mcp.catalog import Catalog
+from tests.catalog_kit import Quick, a_version, stored
 
 
 def add(folder: Path, first: int, count: int) -> int:
-    catalog = Catalog(folder)
+    catalog = Catalog(folder, disk=Quick())
     for number in range(first, first + count):
         catalog.add(a_version(number))
     return 0
@@ -41,7 +40,7 @@ def watch(folder: Path, first: int, count: int) -> int:
 
 def grind(folder: Path, first: int, report: int) -> None:
     """Add and promote for ever; say what was done once it was done."""
-    catalog = Catalog(folder)
+    catalog = Catalog(folder, disk=Quick())
     number = first
     while True:
         catalog.add(a_version(number))

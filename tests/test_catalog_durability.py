@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -9,12 +10,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from catalog_kit import (
+
+from civit_mcp.catalog import Catalog
+from civit_mcp.errors import CatalogLocked, CatalogUnreadable, CivitError
+from civit_mcp.files import Disk, locked
+from tests.catalog_kit import (
     Counting,
     Died,
     Dying,
     Failing,
     Full,
+    Quick,
     Shared,
     a_version,
     history,
@@ -24,11 +30,7 @@ from catalog_kit import (
     with_lora,
 )
 
-from civit_mcp.catalog import Catalog
-from civit_mcp.errors import CatalogLocked, CatalogUnreadable, CivitError
-from civit_mcp.files import Disk, locked
-
-WORKER = Path(__file__).with_name("catalog_worker.py")
+ROOT = Path(__file__).parents[1]
 
 
 def calls_of(folder: Path, act: Callable[[Catalog], object]) -> list[str]:
@@ -56,7 +58,7 @@ def test_add_killed_at_any_call_leaves_whole_files_and_can_be_repeated(tmp_path:
         with pytest.raises(Died):
             add_two(Catalog(folder, disk=Dying(last)))
         stored(folder, "models")
-        after = Catalog(folder)
+        after = Catalog(folder, disk=Quick())
         assert after.snapshot().by_version(1) is not None
         assert after.add(a_version(2)).status in ("added", "already_exists")
         assert homes(folder, 2) == ["models/loras"]
@@ -77,7 +79,7 @@ def test_promote_killed_at_any_call_leaves_the_entry_in_exactly_one_file(tmp_pat
         found = Catalog(folder).snapshot()
         assert len(found.all_of_version(1)) == 1
         assert len(homes(folder, 1)) == 1, f"killed at call {last}"
-        assert Catalog(folder).promote(1).status in ("promoted", "already_exists")
+        assert Catalog(folder, disk=Quick()).promote(1).status in ("promoted", "already_exists")
         assert homes(folder, 1) == ["loras/sdxl_loras"]
         assert leftovers(folder) == []
         assert [line["verb"] for line in history(folder)] == ["add", "promote"]
@@ -88,11 +90,13 @@ def test_recovery_killed_at_any_call_is_taken_up_by_the_next(tmp_path: Path) -> 
     steps = calls_of(tmp_path / "dry", promote_one)
     first_replace = steps.index("replace") + 1
     for last in range(first_replace, len(steps) + 1):
+        half_done = tmp_path / f"{last}"
+        with_lora(half_done)
+        with pytest.raises(Died):
+            promote_one(Catalog(half_done, disk=Dying(last)))
         for again in range(1, 60):
             folder = tmp_path / f"{last}-{again}"
-            with_lora(folder)
-            with pytest.raises(Died):
-                promote_one(Catalog(folder, disk=Dying(last)))
+            shutil.copytree(half_done, folder)
             disk = Dying(again)
             try:
                 Catalog(folder, disk=disk).snapshot()
@@ -100,7 +104,7 @@ def test_recovery_killed_at_any_call_is_taken_up_by_the_next(tmp_path: Path) -> 
                 finished = False
             else:
                 finished = True
-            assert len(Catalog(folder).snapshot().all_of_version(1)) == 1
+            assert len(Catalog(folder, disk=Quick()).snapshot().all_of_version(1)) == 1
             assert len(homes(folder, 1)) == 1
             assert len(history(folder)) == len({line["change_id"] for line in history(folder)})
             if finished:
@@ -116,7 +120,7 @@ def test_a_disk_that_refuses_is_told_and_nothing_is_lost(
 ) -> None:
     with_lora(tmp_path / "dry")
     steps = len(calls_of(tmp_path / "dry", act))
-    refused = 0
+    refused: list[str] = []
     for last in range(1, steps + 1):
         folder = tmp_path / str(last)
         with_lora(folder)
@@ -124,18 +128,18 @@ def test_a_disk_that_refuses_is_told_and_nothing_is_lost(
         try:
             act(Catalog(folder, disk=sick))
         except CivitError as error:
-            refused += 1
-            assert "cannot" in str(error)
-            assert error.code in ("catalog_unreadable", "conflict")
+            refused.append(f"{error.code}: {error}")
         stored(folder, "models")
         stored(folder, "loras")
         if fault is Full:  # a full disk can still be read
             Catalog(folder, disk=sick).snapshot()
         assert len(Catalog(folder).snapshot().all_of_version(1)) == 1
-        act(Catalog(folder))
+        act(Catalog(folder, disk=Quick()))
         assert len(homes(folder, 1)) == 1
         assert leftovers(folder) == []
-    assert refused > 5
+    assert len(refused) > 5
+    assert all("cannot" in said for said in refused)
+    assert {said.partition(":")[0] for said in refused} <= {"catalog_unreadable", "conflict"}
 
 
 def foreign_entry(folder: Path) -> None:
@@ -167,9 +171,11 @@ def test_an_edit_of_another_program_at_any_moment_is_kept(
     with_lora(tmp_path / "dry")
     steps = calls_of(tmp_path / "dry", act)
     # a rename in the very gap between the last look and our own rename cannot be seen
-    blind = {n for n, name in enumerate(steps, 1) if name == "replace"} if (
-        foreign is foreign_replacement
-    ) else set()
+    blind = (
+        {n for n, name in enumerate(steps, 1) if name == "replace"}
+        if (foreign is foreign_replacement)
+        else set()
+    )
     for when in sorted(set(range(1, len(steps) + 1)) - blind):
         folder = tmp_path / str(when)
         with_lora(folder)
@@ -290,7 +296,9 @@ def test_threads_of_one_process_lose_no_write(tmp_path: Path) -> None:
 
 def run_worker(*arguments: str) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(
-        [sys.executable, str(WORKER), *arguments], stdout=subprocess.PIPE, cwd=WORKER.parent
+        [sys.executable, "-m", "tests.catalog_worker", *arguments],
+        stdout=subprocess.PIPE,
+        cwd=ROOT,
     )
 
 
@@ -336,7 +344,31 @@ def test_two_hundred_kills_at_random_points_cost_nothing(tmp_path: Path) -> None
     assert leftovers(tmp_path) == []
 
 
+def test_every_new_name_is_synced_before_it_counts_and_its_folder_after(tmp_path: Path) -> None:
+    with_lora(tmp_path)
+    steps: list[tuple[str, str]] = []
+
+    class Noting(Counting):
+        def at(self, name: str, *arguments: object) -> None:
+            path = arguments[0] if arguments and isinstance(arguments[0], Path) else None
+            steps.append((name, path.name if path else ""))
+
+    Catalog(tmp_path, disk=Noting()).promote(1)
+    names = [name for name, _ in steps]
+    order = [name for step, name in steps if step == "replace"]
+    assert order == ["journal.json", "loras.json", "models.json"]
+    assert steps.index(("replace", "journal.json")) > names.index("sync")
+    for spot, (step, _) in enumerate(steps):
+        if step == "open_new":
+            assert "sync" in names[spot : names.index("replace", spot)]
+        if step == "replace":
+            following = names[spot + 1 :]
+            later = following.index("replace") if "replace" in following else len(following)
+            assert "sync_folder" in following[:later]
+    assert steps.index(("remove", "journal.json")) > steps.index(("open_tail", "history.jsonl"))
+
+
 def test_files_that_are_no_catalog_are_told_apart_from_a_refusing_disk(tmp_path: Path) -> None:
     (tmp_path / "models.json").mkdir()
-    with pytest.raises(CatalogUnreadable, match="models.json': Is a directory"):
+    with pytest.raises(CatalogUnreadable, match=r"models\.json': Is a directory"):
         Catalog(tmp_path).add(a_version())

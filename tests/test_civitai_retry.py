@@ -134,6 +134,8 @@ def test_any_retry_after_is_survived(text: str) -> None:
         ({"cache-control": "s-maxage=999999999"}, LONGEST),
         ({"cache-control": "max-age=0, private, no-cache"}, 0),
         ({"cache-control": "no-store, s-maxage=300"}, 0),
+        ({"cache-control": "private, max-age=60"}, 0),
+        ({"cache-control": "max-age=60, no-cache"}, 0),
         ({"cache-control": "s-maxage=soon, max-age=7"}, 7),
         ({"cache-control": "=,=,max-age"}, 0),
     ],

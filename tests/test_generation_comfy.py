@@ -225,7 +225,7 @@ def test_what_ran_wins_over_the_editors_graph() -> None:
 
 
 def test_graphs_come_as_text_with_words_that_are_no_json() -> None:
-    ran = '{"a": {"class_type": "VAELoader", "inputs": {"vae_name": "soft.pt", "x": NaN, "is_changed": [NaN]}}}'
+    ran = '{"a": {"class_type": "VAELoader", "inputs": {"vae_name": "soft.pt", "x": [NaN]}}}'
     for text in (
         f'{{"prompt": {ran}, "workflow": undefined}}',
         json.dumps({"prompt": ran, "workflow": None}),

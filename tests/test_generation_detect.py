@@ -51,7 +51,8 @@ def test_techniques_come_next_and_the_stronger_word_wins() -> None:
     ("process", "found"),
     [
         ("txt2img", "t2i"), ("txt2img + Hi-Res", "t2i"), ("txt2img + ControlNet", "t2i"),
-        ("img2img + ControlNet", "i2i"), ("inpainting", "inpaint"), ("comfy", "unknown"),
+        ("img2img + ControlNet", "i2i"), ("txt2img + img2img", "t2i"),
+        ("inpainting", "inpaint"), ("comfy", "unknown"),
         ("image", "unknown"), (None, "unknown"), ("video", "unknown"),
     ],
 )  # fmt: skip

@@ -317,6 +317,14 @@ def test_airs_and_files_of_comfy_lists_are_evidence_but_upscalers_are_not() -> N
     ]
 
 
+def test_one_name_with_two_versions_is_two_things() -> None:
+    rows = [
+        {"name": "ink", "air": f"urn:air:sdxl:lora:civitai:2@{number}", "strength": 1}
+        for number in (22, 23)
+    ]
+    assert [e.version_id for e in found({"additionalResources": rows})] == [22, 23]
+
+
 def test_id_lists_pair_up_and_join_what_is_known() -> None:
     meta = {
         "civitaiResources": [{"type": "checkpoint", "modelVersionId": 11}],

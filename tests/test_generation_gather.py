@@ -135,6 +135,11 @@ def test_the_size_of_a_value_is_counted_without_walking_all_of_it() -> None:
         nested = [nested]
     assert json_size(nested, 2_000) > 2_000
     assert "raw resource" in read({"nested": nested}).meta["nested"]
+    shallow: list[Any] = [[[[[["a"]]]]]]
+    assert read({"nested": shallow}).meta["nested"] == shallow
+    for _ in range(20):
+        shallow = [shallow]
+    assert "raw resource" in read({"nested": shallow}).meta["nested"]
 
 
 leaves = (

@@ -105,6 +105,7 @@ def test_hostile_repetition_is_read_in_one_pass() -> None:
         ("a fox,<lora:Ink:1>,snow", "a fox,snow"),
         ("a fox, <lora:Ink:1> snow", "a fox, snow"),
         ("a fox , <lora:Ink:1> , snow", "a fox, snow"),
+        ("a fox <lora:Ink:1>, <lora:Wash:1> snow", "a fox, snow"),
         ("a fox <lora:Ink:1> in snow", "a fox in snow"),
         ("a fox<lora:Ink:1>snow", "a fox snow"),
         ("a fox<lora:Ink:1>, snow", "a fox, snow"),

@@ -188,6 +188,10 @@ BARE: list[tuple[str, dict[str, Any]]] = [
     ("Ink & Wash: the 2nd", {"kind": "name", "name": "Ink & Wash: the 2nd"}),
     ("version 2.0 of ink", {"kind": "name", "name": "version 2.0 of ink"}),
     ("decade facade", {"kind": "name", "name": "decade facade"}),
+    ("a deadbeef print", {"kind": "name", "name": "a deadbeef print"}),
+    ("ink version 2 remake", {"kind": "name", "name": "ink version 2 remake"}),
+    ("style: ink wash v2.safetensors", {"kind": "name", "name": "style: ink wash v2"}),
+    ("posters of 20240101", {"kind": "name", "name": "posters of 20240101"}),
     ("model 827184", MODEL),
     ("model #827184", MODEL),
     ("model id 827184", MODEL),
@@ -428,6 +432,7 @@ def test_what_names_nothing_on_civitai_is_refused_with_an_example(
         ("1@2 3@4", ("version 2", "version 4")),
         ("8a7b9c0d1e or 8a7b9c0d1f", ("8A7B9C0D1E", "8A7B9C0D1F")),
         ("model 1111 and model 2222", ("model 1111", "model 2222")),
+        (f"{UUID} {UUID[:-1]}0", (UUID, f"{UUID[:-1]}0")),
         ("is a.safetensors the same as b.safetensors?", ("'a'", "'b'")),
         ("1@2+3 1@2+4", ("file 3 of version 2", "file 4 of version 2")),
     ],
@@ -541,6 +546,10 @@ def test_details_of_a_spelling_are_kept() -> None:
 
 def test_secrets_in_what_was_pasted_are_not_repeated() -> None:
     key = "0123456789abcdef" * 2
+    with pytest.raises(BadReference, match="may be an API key"):
+        parse_reference(f" {key} ")
+    with pytest.raises(BadReference, match=r"token=\*\*\*"):
+        parse_reference("https://example.com/x?token=Zq-9_word&a=b")
     reference = parse_reference(f"https://civitai.com/api/download/models/5?token={key}&fileId=6")
     assert reference.file_id == 6
     assert key not in repr(reference)

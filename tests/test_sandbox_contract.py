@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 
 from civit_mcp.models.base_models import BASE_MODELS, look_up
 from civit_mcp.sandbox import SANDBOX_KEY, Sandbox, running_sandbox, world
+from civit_mcp.sandbox.generated import generation_data
+from civit_mcp.sandbox.pictures import Picture
 from civit_mcp.sandbox.running import BUNDLED
 from civit_mcp.sandbox.store import Store
 from civit_mcp.sandbox.vocabulary import MODEL_TYPES
@@ -159,6 +161,15 @@ def test_without_nsfw_a_list_holds_the_first_level_only(http: httpx.Client) -> N
     assert not {world.PG13_MODEL, world.R_MODEL} & plain
 
 
+def test_previews_above_the_asked_levels_are_left_out_of_lists(http: httpx.Client) -> None:
+    def levels(**params: str) -> list[int]:
+        items = v1(http, "models", ids=str(world.MIXED_PREVIEWS_MODEL), **params)["items"]
+        return [image["nsfwLevel"] for image in items[0]["modelVersions"][0]["images"]]
+
+    assert levels() == [1]
+    assert levels(nsfw="true") == [2, 1]
+
+
 @pytest.mark.parametrize(
     ("params", "status", "fragment"),
     [
@@ -271,6 +282,11 @@ def test_page_numbers_show_sizes_and_a_cursor_and_repeat_the_token(http: httpx.C
             400,
             {"error": "✖ Invalid input: expected number, received NaN\n  → at id"},
         ),
+        (
+            "models/1_0",
+            400,
+            {"error": "✖ Invalid input: expected number, received NaN\n  → at id"},
+        ),
         ("model-versions/mini/999999", 404, {"error": "Model not found"}),
         ("model-versions/mini/51214", 404, {"error": "Missing model file"}),
         (
@@ -371,6 +387,8 @@ def test_levels_are_words_and_bits_and_the_default_is_the_first(http: httpx.Clie
     assert v1(http, "images", imageId=world.R_IMAGE) == {"items": [], "metadata": {}}
     row = v1(http, "images", imageId=world.R_IMAGE, browsingLevel=31)["items"][0]
     assert (row["nsfwLevel"], row["browsingLevel"], row["nsfw"]) == ("Mature", 4, True)
+    row = v1(http, "images", imageId=world.PG13_IMAGE, nsfw="Soft")["items"][0]
+    assert (row["nsfwLevel"], row["browsingLevel"], row["nsfw"]) == ("Soft", 2, False)
     only_high = all_pages(http, "images", nsfw="true", limit=200)
     assert {each["browsingLevel"] for each in only_high} == {4}
     soft = all_pages(http, "images", nsfw="Soft", limit=200)
@@ -598,6 +616,51 @@ def test_texts_become_numbers_and_comfy_text_becomes_graphs(http: httpx.Client) 
     assert graphs["prompt"]["4"]["_meta"]["title"] == "Load Checkpoint"
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"hashes": {"model": 5}},
+        {"hashes": ["a"]},
+        {"resources": [{"type": "lora", "weight": "0.8"}]},
+        {"resources": [{"name": "x"}]},
+        {"prompt": 7},
+        {"seed": "7.5, 8"},
+        {"steps": {}},
+        {"cfgScale": "inf"},
+        {"civitaiResources": [{"modelVersionId": "51001"}]},
+        {"controlNets": "depth"},
+        {"comfy": '{"workflow": {"nodes": [1]}}'},
+        {"external": {"createUrl": "no address"}},
+    ],
+)
+def test_one_odd_value_hides_all_metadata(tmp_path: Path, odd: dict[str, Any]) -> None:
+    def shown(meta: dict[str, Any]) -> Any:
+        picture = Picture(id=1, url="u", bits=1, type="image", meta=meta)
+        return generation_data(Store(tmp_path), picture)[0]["meta"]
+
+    fine = {"prompt": "a hill", "steps": "20", "negativePrompt": "", "extra": None}
+    assert shown(fine) == {"prompt": "a hill", "steps": 20}
+    assert shown(fine | odd) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "graphs"),
+    [
+        ('{"prompt": {"1": {}}, "workflow": undefined}', {"prompt": {"1": {}}, "workflow": {}}),
+        ('{"prompt": {"1": [NaN]}, "other": 1}', {"prompt": {"1": []}}),
+        ('{"prompt": {"1": NaN}}', {}),
+        ("not json", {}),
+    ],
+)
+def test_stored_graphs_are_repaired_as_the_site_repairs_them(
+    tmp_path: Path, text: str, graphs: dict[str, Any]
+) -> None:
+    picture = Picture(id=1, url="u", bits=1, type="image", meta={"comfy": text})
+    output, _ = generation_data(Store(tmp_path), picture)
+    assert output["meta"]["comfy"] == graphs
+    assert output["process"] == "comfy"
+
+
 def test_image_get_has_the_bare_uuid(http: httpx.Client) -> None:
     data = output(http, "image.get", {"id": world.DEMO_IMAGE})
     row = v1(http, "images", imageId=world.DEMO_IMAGE)["items"][0]
@@ -739,6 +802,8 @@ def test_storage_honours_ranges_and_refuses_foreign_credentials(
     beyond = httpx.get(link, headers={"range": f"bytes={total}-"})
     assert beyond.status_code == 416
     assert beyond.headers["content-range"] == f"bytes */{total}"
+    for odd in ("bytes=5-2", "bytes=a-b", "bytes=0-1,4-5", f"bytes={'9' * 5000}-", "items=0-1"):
+        assert httpx.get(link, headers={"range": odd}).status_code == 200
     changed = {"range": "bytes=5-", "if-range": '"another"'}
     assert httpx.get(link, headers=changed).status_code == 200
     same = {"range": "bytes=5-", "if-range": whole.headers["etag"]}
@@ -776,7 +841,7 @@ def test_every_named_id_of_the_world_exists(http: httpx.Client) -> None:
     store = Store(BUNDLED)
     images = {row["id"] for row in store.image_rows}
     for name, value in vars(world).items():
-        if not name.isupper() or name == "NO_SUCH_IMAGE":
+        if not name.isupper() or name == "NO_SUCH_IMAGE" or isinstance(value, str):
             continue
         known: Any = images if "IMAGE" in name else store.versions
         known = store.models if "MODEL" in name else known
@@ -875,6 +940,48 @@ def test_broken_files_are_named_and_skipped(
     told = capfd.readouterr().err
     assert all(name in told for name in ("1.json", "2.json", "3.json"))
     assert "4.json" not in told
+
+
+def test_every_folder_of_recorded_answers_is_read(tmp_path: Path) -> None:
+    def put(path: str, value: Any) -> None:
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(json.dumps(value), encoding="utf-8")
+
+    def version(version_id: int, name: str, digest: str) -> dict[str, Any]:
+        return {
+            "id": version_id,
+            "name": name,
+            "baseModel": "SD 1.5",
+            "files": [{"id": 1, "primary": True, "hashes": {"AutoV2": digest}, "sizeKB": 1}],
+            "images": [],
+        }
+
+    put("rest/model_versions_entries/11_2024-08.json", version(11, "older", "AA"))
+    put("rest/model_versions_entries/11_2025-08.json", version(11, "newer", "BB"))
+    put("rest/by_hash/12.json", version(12, "hashed", "CC") | {"recorded": True})
+    put("rest/model_versions/13_note.json", version(13, "noted", "DD"))
+    put("rest/model_versions/13.json", version(13, "exact", "DD") | {"air": "urn:air:x"})
+    put("rest/models_pages/any.json", {"items": [{"id": 5, "type": "LORA", "modelVersions": []}]})
+    put("rest/images/any.json", {"items": [{"id": 21, "url": "https://x/21.jpeg"}, {"id": None}]})
+    put("rest/images/22.json", {"id": 22, "url": "https://x/22.mp4", "nsfwLevel": "Soft"})
+    put("rest/enums/any.json", {"ModelType": ["Checkpoint", "..."]})
+    put("rest/creators/limit_1.json", {"items": [{"username": "recorded"}], "metadata": {}})
+    put("trpc/collection.getById/31.json", {"result": {"data": {"json": {"name": "c"}}}})
+    with running_sandbox(data=tmp_path) as running, httpx.Client(base_url=running.base_url) as c:
+        newest = v1(c, "model-versions/11")
+        assert newest["name"] == "newer"
+        assert not {"model", "air"} & set(newest)
+        assert v1(c, "model-versions/by-hash/cc")["recorded"] is True
+        assert v1(c, "model-versions/13")["air"] == "urn:air:x"
+        assert v1(c, "models")["items"][0]["id"] == 5
+        assert [row["id"] for row in v1(c, "images")["items"]] == [21]
+        soft = v1(c, "images", imageId=22, nsfw="Soft")["items"][0]
+        assert (soft["type"], soft["browsingLevel"]) == ("video", 2)
+        assert v1(c, "enums") == {"ModelType": ["Checkpoint", "..."]}
+        assert v1(c, "creators", limit=1)["items"] == [{"username": "recorded"}]
+        assert v1(c, "creators", limit=2)["items"] == []
+        assert output(c, "collection.getById", {"id": 31}) == {"name": "c"}
+        assert trpc(c, "collection.getById", {"id": 32}).status_code == 404
 
 
 # --- hostile requests

@@ -12,8 +12,10 @@ import inspect
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Final, Literal, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_type_hints
 
+import anyio
+import anyio.to_thread
 from mcp import MCPError
 from mcp.server import MCPServer
 from mcp.server.mcpserver import Context
@@ -28,11 +30,11 @@ from mcp.types import Tool as ListedTool
 from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json
 
-from civit_mcp.catalog import Catalog
-from civit_mcp.civitai import CivitaiClient
 from civit_mcp.config import Settings
 from civit_mcp.errors import BadReference, CivitError, NotConfigured, NotFound, ReadOnly
-from civit_mcp.usecases.desk import Desk
+
+if TYPE_CHECKING:
+    from civit_mcp.usecases.desk import Desk
 
 logger = logging.getLogger(__name__)
 
@@ -47,17 +49,29 @@ CATALOG_URIS: Final = ("catalog://models.json", "catalog://loras.json", "catalog
 
 @dataclass
 class App:
-    """What lives as long as the server, whatever the number of connections."""
+    """What lives as long as the server, whatever the number of connections.
+
+    The rooms behind the desk (client, catalog, readers) are loaded by the first request that
+    needs them, or by `warm_up` once a client has been greeted: a server that is asked
+    nothing costs little, and one that is asked something is up sooner.
+    """
 
     settings: Settings
-    desk: Desk
     _users: int = field(default=0, repr=False)
 
-    @classmethod
-    def open(cls, settings: Settings) -> "App":
-        """Build an app; nothing is read or connected before it is needed."""
-        catalog = Catalog(settings.catalog_dir, settings.models_root)
-        return cls(settings, Desk(settings, CivitaiClient(settings), catalog))
+    @functools.cached_property
+    def desk(self) -> "Desk":
+        """What use cases work with; made once, connects to nothing."""
+        from civit_mcp.usecases.desk import Desk
+
+        return Desk.open(self.settings)
+
+    def warm_up(self) -> None:
+        """Load every room, in whatever thread calls."""
+        from civit_mcp.usecases import generation, lookup, search, shelving
+
+        logger.debug("loaded %s", [m.__name__ for m in (generation, lookup, search, shelving)])
+        self.desk  # noqa: B018 - reading it makes it
 
     @contextlib.asynccontextmanager
     async def in_use(self) -> AsyncIterator["App"]:
@@ -70,14 +84,14 @@ class App:
             yield self
         finally:
             self._users -= 1
-            if self._users == 0:
+            if self._users == 0 and "desk" in self.__dict__:
                 await self.desk.client.aclose()
 
 
 Ctx = Context[App]
 
 
-def desk_of(ctx: Ctx) -> Desk:
+def desk_of(ctx: Ctx) -> "Desk":
     """What use cases work with."""
     return ctx.request_context.lifespan_context.desk
 
@@ -142,14 +156,26 @@ class CivitServer(MCPServer[App]):
 
         @contextlib.asynccontextmanager
         async def lifespan(_: MCPServer[App]) -> AsyncIterator[App]:
-            async with app.in_use():
+            async with app.in_use(), anyio.create_task_group() as group:
+                group.start_soon(self._warm_up_after_greeting)
                 yield app
+                group.cancel_scope.cancel()
 
-        super().__init__(lifespan=lifespan, **options)
+        super().__init__(lifespan=lifespan, middleware=[self._notice_greeting], **options)
         self.app = app
+        self._greeted = anyio.Event()
         self._offered: dict[str, Tool] = {}
         self._withheld: dict[str, CivitError] = {}
         self._argument_names: dict[str, frozenset[str]] = {}
+
+    async def _notice_greeting(self, ctx: Any, call_next: Callable[[Any], Awaitable[Any]]) -> Any:
+        result = await call_next(ctx)
+        self._greeted.set()
+        return result
+
+    async def _warm_up_after_greeting(self) -> None:
+        await self._greeted.wait()
+        await anyio.to_thread.run_sync(self.app.warm_up)
 
     def offer(self, tools: Sequence[Tool]) -> None:
         """Register the tools that the settings allow; remember why others are not there."""
@@ -188,7 +214,7 @@ class CivitServer(MCPServer[App]):
                         **lean_schema(tool.input_schema),
                         "additionalProperties": False,
                     },
-                    "output_schema": lean_schema(tool.output_schema or {}) or None,
+                    "output_schema": lean_schema(tool.output_schema or {}, _OUTPUT_NOISE) or None,
                 }
             )
             for tool in await super().list_tools()
@@ -326,18 +352,32 @@ def _one_paragraph(function: Callable[..., Any]) -> str:
     return " ".join((inspect.getdoc(function) or "").split())
 
 
-def lean_schema(schema: Any) -> Any:
-    """Drop what generators add and no reader needs: titles, docstrings of parts, null branches."""
+#: what a generated output schema repeats for every part and no reader needs
+_OUTPUT_NOISE: Final = frozenset({"title", "description", "default", "additionalProperties"})
+
+
+def lean_schema(schema: Any, noise: frozenset[str] = frozenset({"title"})) -> Any:
+    """Drop the keywords in `noise` at every level; never a property that is called like one.
+
+    A choice between a simple type and null is written in its short form.
+    """
     if isinstance(schema, list):
-        return [lean_schema(part) for part in schema]
+        return [lean_schema(part, noise) for part in schema]
     if not isinstance(schema, dict):
         return schema
     lean: dict[str, Any] = {}
     for key, value in schema.items():
-        if key == "title" and isinstance(value, str):
-            continue
         if key in ("properties", "$defs"):
-            lean[key] = {name: lean_schema(part) for name, part in value.items()}
-        else:
-            lean[key] = lean_schema(value)
-    return lean
+            lean[key] = {name: lean_schema(part, noise) for name, part in value.items()}
+        elif key not in noise:
+            lean[key] = lean_schema(value, noise)
+    return _short_choice(lean)
+
+
+def _short_choice(schema: dict[str, Any]) -> dict[str, Any]:
+    """`anyOf: [{type: a}, {type: b}]` says no more than `type: [a, b]`."""
+    choices = schema.get("anyOf")
+    if isinstance(choices, list) and all(set(choice) == {"type"} for choice in choices):
+        rest = {key: value for key, value in schema.items() if key != "anyOf"}
+        return {"type": [choice["type"] for choice in choices], **rest}
+    return schema

@@ -269,7 +269,8 @@ def append_line(disk: Disk, path: Path, line: bytes, *, start: int, mark: bytes)
     try:
         size = os.fstat(handle).st_size
         start = min(start, size)
-        tail = disk.read_at(handle, start)
+        before = disk.read_at(handle, max(start - 1, 0))
+        seam, tail = (before[:1], before[1:]) if start else (b"\n", before)
         whole = tail[: tail.rfind(b"\n") + 1]
         if any(mark in old for old in whole.splitlines()):
             return
@@ -277,7 +278,9 @@ def append_line(disk: Disk, path: Path, line: bytes, *, start: int, mark: bytes)
         if end < size:
             disk.truncate(handle, end)
         os.lseek(handle, end, os.SEEK_SET)
-        _write_all(disk, handle, line + b"\n")
+        # somebody's torn line before ours stays theirs
+        opening = b"\n" if not whole and seam != b"\n" else b""
+        _write_all(disk, handle, opening + line + b"\n")
         disk.sync(handle)
     finally:
         disk.close(handle)

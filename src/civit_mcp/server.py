@@ -29,7 +29,7 @@ _HOUR: Final = CacheHint(ttl_ms=3_600_000, scope="public")
 def create_server(settings: Settings, *, app: App | None = None) -> CivitServer:
     """Build a server over `app`, or over a new one made from the settings."""
     server = CivitServer(
-        app or App.open(settings),
+        app or App(settings),
         name="civit-mcp",
         title="civit-mcp",
         version=__version__,

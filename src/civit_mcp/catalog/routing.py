@@ -160,11 +160,11 @@ def style_category(base_model: str, existing: Iterable[str]) -> tuple[str, str]:
     """Id and name of the loras.json category for a LoRA; one that is there already wins."""
     row = look_up(base_model)
     category, name = _STYLE_CATEGORIES.get(row.family, _OTHER_STYLES)
-    wanted = (_OWN_STYLES.get(row.name, category), f"{row.family}_loras", category)
-    found = fitting(wanted, existing)
-    return (
-        (category, name) if found in (None, category) else (found or "", category_name(found or ""))
-    )
+    own = _OWN_STYLES.get(row.name, f"{row.family}_loras")
+    found = fitting((own, category), existing)
+    if found is None or found == category:
+        return category, name
+    return found, category_name(found)
 
 
 def fitting(wanted: Iterable[str], existing: Iterable[str]) -> str | None:

@@ -92,6 +92,7 @@ class Store:
         self._timeout = lock_timeout
         self._now = now
         self._cache: dict[CatalogName, Seen] = {}
+        self._absent = {name: Document.empty(self.path(name)) for name in NAMES}
 
     def path(self, name: CatalogName) -> Path:
         """Where a catalog file stands."""
@@ -176,7 +177,7 @@ class Store:
                 return known
             data = self._bytes(path)
             if data is None:
-                return Seen(None, None, Document.empty(path), settled=False)
+                return Seen(None, None, self._absent[name], settled=False)
             settled = stamp is not None and abs(moment - stamp.modified_ns) > _YOUNG_NS
             try:
                 seen = self._remember(name, stamp, data, settled=settled)

@@ -50,7 +50,7 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
         yield Finding("error", "settings", str(error))
         return
     yield Finding("ok", "settings", _settings_line(settings, chosen))
-    app = App.open(settings)
+    app = App(settings)
     async with app.in_use():
         yield await _catalog(app.desk)
         yield _folder_is_writable(settings.catalog_dir, read_only=settings.read_only)

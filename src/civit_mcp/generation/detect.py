@@ -111,8 +111,6 @@ def _from_graph(graph: Graph, *, video: bool) -> DetectedType | None:
         if node is None or number in seen:
             continue
         seen.add(number)
-        if _is_sampler(node):
-            continue
         kind = re.sub(r"[\s_]", "", node.type.casefold())
         footage = footage or "loadvideo" in kind
         image = image or _is_picture_source(kind)

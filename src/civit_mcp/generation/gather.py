@@ -1,6 +1,7 @@
 """Read everything that an image's prompt and metadata reveal."""
 
 from collections.abc import Collection, Iterator
+from itertools import islice
 from typing import Final
 
 from civit_mcp.generation import comfy, hashes, listed
@@ -17,6 +18,8 @@ from civit_mcp.models.records import EMPTY_HASHES, GenerationRecord, Json
 
 #: characters of a prompt that are searched for embeddings' names
 _MAX_SEARCHED: Final = 50_000
+#: mentions that are looked at per prompt and per graph, before they are joined
+_MAX_CLUES: Final = 2_000
 _MAX_ODD: Final = 5
 #: raw spellings of fields that CivitAI answers under another name
 _RENAMED: Final = {"Clip skip": "clipSkip", "CFG scale": "cfgScale"}
@@ -52,7 +55,7 @@ def gather(
     _from_meta(ledger, meta, record)
     for clue in split:
         ledger.add(clue)
-    for clue in comfy.from_graph(graph):
+    for clue in islice(comfy.from_graph(graph), _MAX_CLUES):
         ledger.add(clue)
     evidence = ledger.entries()
     notes += ledger.notes[:_MAX_ODD]
@@ -118,7 +121,7 @@ def _from_prompt(
 ) -> Iterator[tuple[Evidence, bool]]:
     """Yield tags and embeddings in the order of the text; the flag marks tags."""
     found: list[tuple[int, Evidence, bool]] = []
-    for tag in tags:
+    for tag in tags[:_MAX_CLUES]:
         if name := as_name(tag.name):
             clue = Evidence(
                 name=name,
@@ -200,6 +203,8 @@ def _assign_split(meta: Json, tags: tuple[Tag, ...], text: str) -> list[Evidence
             found.append(Evidence(name=tag.name, kind=tag.kind, source="hashes", hash=digest))
         if len(found) + len(loose) >= MAX_EVIDENCE:
             break
+    if not loose:
+        return found
     spoken = find_mentions(blank_tags(text, scan(text))[:_MAX_SEARCHED], [n for n, _ in loose])
     words = {stem(mention.name) for mention in spoken}
     for name, digest in loose:

@@ -6,7 +6,15 @@ a `Row` leaves out the fields that are empty and not required, an `Answer` sends
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    GetJsonSchemaHandler,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 
 class Answer(BaseModel):
@@ -19,6 +27,21 @@ class Row(BaseModel):
     """A part of an answer: an empty field is left out, unless it is required."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """Say what is sent: an empty field is absent, so none is ever null."""
+        schema = handler(core_schema)
+        for part in handler.resolve_ref_schema(schema).get("properties", {}).values():
+            choices = [choice for choice in part.get("anyOf", ()) if choice != {"type": "null"}]
+            if len(choices) == 1:
+                del part["anyOf"]
+                part.update(choices[0])
+            elif choices:
+                part["anyOf"] = choices
+        return schema
 
     @model_serializer(mode="wrap")
     def _lean(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -194,8 +194,6 @@ def _says(more: Reference, less: Reference) -> bool:
     """Whether `more` says everything that `less` says about what is meant."""
     if less.kind == "name" and more.kind == "name":
         return (less.name or "").casefold() == (more.name or "").casefold()
-    if less.kind == "media" and more.kind == "image" and more.uuid == less.uuid:
-        return True
     fields = _IDENTITY if "media" in {less.kind, more.kind} else _IDENTITY[1:]
     return all(getattr(less, field) in {None, getattr(more, field)} for field in fields)
 

@@ -96,6 +96,12 @@ def _checked(stored: Json) -> Json | None:
             return None
     if isinstance(meta.get("comfy"), str):
         meta["comfy"] = _graphs(meta["comfy"])
+    nodes = extra(extra(meta, "comfy"), "workflow").get("nodes", [])
+    if not isinstance(nodes, list) or not all(isinstance(each, dict) for each in nodes):
+        return None
+    made_at = extra(meta, "external").get("createUrl")
+    if made_at is not None and not str(made_at).startswith(("https://", "http://")):
+        return None
     controls = meta.get("controlNets", [])
     if not isinstance(controls, list) or not all(isinstance(each, str) for each in controls):
         return None

@@ -1,6 +1,7 @@
 """Query parameters, coerced and refused the way CivitAI's schemas do it."""
 
 import json
+import re
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
@@ -27,9 +28,8 @@ class Params:
         raw = self.text(name)
         if raw is None:
             return default
-        try:
-            value = int(raw.strip() or "0")
-        except ValueError:
+        value = _decimal(raw.strip() or "0")
+        if value is None:
             self._issue(name, "invalid_type", "Invalid input: expected number, received NaN")
             return default
         if value < least:
@@ -82,10 +82,11 @@ class Params:
         """Comma list of integers."""
         found = []
         for part in self.choices(name, commas=True):
-            try:
-                found.append(int(part))
-            except ValueError:
+            value = _decimal(part.strip())
+            if value is None:
                 self._issue(name, "invalid_type", "Invalid input: expected number, received NaN")
+            else:
+                found.append(value)
         return found
 
     def refuse(self, name: str, message: str) -> None:
@@ -106,11 +107,15 @@ class Params:
         self.issues.append({"code": code, "path": [name], "message": message})
 
 
+def _decimal(text: str) -> int | None:
+    """A number in plain digits, of a length that a JavaScript number can hold."""
+    return int(text) if re.fullmatch(r"-?[0-9]{1,300}", text) else None
+
+
 def path_id(text: str, name: str = "id", *, most: int = 2**31 - 1) -> int | str:
     """An id from a path: the number, or the sentence that CivitAI refuses it with."""
-    try:
-        value = int(text)
-    except ValueError:
+    value = _decimal(text)
+    if value is None:
         return f"✖ Invalid input: expected number, received NaN\n  → at {name}"
     if value < 1:
         return f"✖ Too small: expected number to be >=1\n  → at {name}"

@@ -142,6 +142,7 @@ async def _serving(desk: Desk, sockets: tuple[socket.socket, socket.socket]) -> 
                 ws="none",
                 lifespan="off",
                 log_config=None,
+                proxy_headers=False,
                 timeout_keep_alive=60,
             )
             config.load()

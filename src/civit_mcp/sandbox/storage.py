@@ -19,7 +19,7 @@ from civit_mcp.sandbox.store import Store, rows
 _HONEST: Final = 64 * 2**20
 _CUT: Final = 2**20
 _PATH: Final = re.compile(r"/storage/(\d{1,10})/(\d{1,12})")
-_RANGE: Final = re.compile(r"bytes=(\d*)-(\d*)")
+_RANGE: Final = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 _MAGIC: Final = {
     "gguf": b"GGUF\x03\x00\x00\x00",
     "zip": b"PK\x03\x04",
@@ -105,7 +105,7 @@ def _ranged(body: bytes, answer: dict[str, str], headers: dict[str, str]) -> Sto
     if span is None or (condition is not None and condition != answer["etag"]):
         return Stored(status=200, headers=answer, body=body)
     start, end = span
-    if start >= len(body) or end < start:
+    if start >= len(body):
         total = {"content-range": f"bytes */{len(body)}"}
         return Stored(status=416, headers={**answer, **total})
     where = {"content-range": f"bytes {start}-{end}/{len(body)}"}
@@ -120,7 +120,9 @@ def _span(text: str, total: int) -> tuple[int, int] | None:
     if matched[1] == "":
         return (max(total - int(matched[2]), 0), total - 1) if int(matched[2]) else (total, total)
     end = int(matched[2]) if matched[2] else total - 1
-    return (int(matched[1]), min(end, total - 1))
+    start = int(matched[1])
+    # a range that ends before it starts is no range
+    return None if matched[2] and end < start else (start, min(end, total - 1))
 
 
 def _refused(status: int, code: str, message: str) -> Stored:

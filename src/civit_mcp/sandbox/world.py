@@ -86,6 +86,8 @@ NO_PRIMARY_VERSION: Final = 51214
 #: rated PG-13 and R, harmless all the same
 PG13_MODEL: Final = 4301
 R_MODEL: Final = 4302
+#: its first preview is PG-13, its second PG
+MIXED_PREVIEWS_MODEL: Final = 4306
 
 NULLS_MODEL: Final = 4401
 ODD_NAMES_MODEL: Final = 4402

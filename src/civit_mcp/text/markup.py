@@ -66,16 +66,11 @@ def clean_html(markup: str | None) -> str:
 def _without_comments(markup: str) -> str:
     if "<!--" not in markup:
         return markup
-    parts = markup.split("<!--")
-    kept, inside = [parts[0]], False
-    for part in parts[1:]:
-        if not inside and part.startswith((">", "->")):
-            kept.append(part.partition(">")[2])
-            continue
-        _, closed, after = part.partition("-->")
-        inside = not closed
-        kept.append(after)
-    return "".join(kept)
+    first, *parts = markup.split("<!--")
+    # `<!-->` and `<!--->` are whole comments, and close one that is open
+    ends = (">" if part.startswith((">", "->")) else "-->" for part in parts)
+    after = (part.partition(end)[2] for part, end in zip(parts, ends, strict=True))
+    return first + "".join(after)
 
 
 def _only_whole_tags(markup: str) -> str:

@@ -8,7 +8,6 @@ from civit_mcp.app import CATALOG_URIS, Ctx, Tool, desk_of
 from civit_mcp.models.catalogued import AddAnswer, CatalogName, ListAnswer, PromoteAnswer
 from civit_mcp.models.facts import CatalogStatus
 from civit_mcp.tools.arguments import Cursor, DryRun, VersionRef
-from civit_mcp.usecases import shelving
 
 
 async def add_to_catalog(
@@ -20,6 +19,8 @@ async def add_to_catalog(
     """Add a CivitAI version to the catalog (models.json) in the right ComfyUI folder. Answers
     added, already_exists, or restricted with the reason. Downloads nothing.
     """
+    from civit_mcp.usecases import shelving
+
     answer = await shelving.add_to_catalog(desk_of(ctx), version_id, file_id, dry_run=dry_run)
     if answer.change_id:
         await _announce(ctx)
@@ -32,6 +33,8 @@ async def promote_to_lora(
     """Move a LoRA entry from models.json to the style LoRAs (loras.json), on the shelf of its
     base model.
     """
+    from civit_mcp.usecases import shelving
+
     answer = await shelving.promote_to_lora(desk_of(ctx), version_id, dry_run=dry_run)
     if answer.change_id:
         await _announce(ctx)
@@ -51,6 +54,8 @@ async def list_catalog(
     cursor: Cursor = None,
 ) -> ListAnswer:
     """List what the user's catalog has, with each entry's status on disk."""
+    from civit_mcp.usecases import shelving
+
     return await shelving.list_catalog(
         desk_of(ctx),
         catalog=catalog,

@@ -7,7 +7,6 @@ from pydantic import Field
 from civit_mcp.app import Ctx, Tool, desk_of
 from civit_mcp.models.facts import ModelAnswer, VersionAnswer
 from civit_mcp.tools.arguments import ModelRef, VersionRef
-from civit_mcp.usecases import lookup
 
 From = Annotated[int, Field(ge=0, description="description_next of the last answer")]
 
@@ -21,6 +20,8 @@ async def get_model(
     """Read one model, or up to 20: versions with files, gates and catalog_status, licence in
     plain words, tags, description.
     """
+    from civit_mcp.usecases import lookup
+
     return await lookup.get_model(
         desk_of(ctx), model_id, model_ids, description_from=description_from
     )
@@ -35,6 +36,8 @@ async def get_model_version(
     """Read one version, or up to 20: AIR, trigger words, gate, and every file with its id,
     hashes, size, precision and scan result.
     """
+    from civit_mcp.usecases import lookup
+
     return await lookup.get_model_version(
         desk_of(ctx), version_id, version_ids, description_from=description_from
     )

@@ -7,7 +7,6 @@ from pydantic import Field
 from civit_mcp.app import Ctx, Tool, desk_of
 from civit_mcp.models.generated import GenerationAnswer
 from civit_mcp.tools.arguments import ImageRef
-from civit_mcp.usecases import generation
 
 
 async def get_generation_data(
@@ -19,6 +18,8 @@ async def get_generation_data(
     embeddings, what of it the catalog has, and what is missing. A dep with resolved_by 'name'
     is only a candidate.
     """
+    from civit_mcp.usecases import generation
+
     return await generation.get_generation_data(desk_of(ctx), image_id, include_raw=include_raw)
 
 

@@ -8,8 +8,6 @@ from civit_mcp.app import Ctx, Tool, desk_of
 from civit_mcp.models.facts import SearchAnswer
 from civit_mcp.models.levels import Level
 from civit_mcp.tools.arguments import Cursor
-from civit_mcp.usecases.search import ModelSearch
-from civit_mcp.usecases.search import search_models as search
 
 Sort = Literal[
     "Highest Rated", "Most Downloaded", "Most Liked", "Most Discussed", "Most Collected",
@@ -39,7 +37,9 @@ async def search_models(
     to use, its file, trigger words, gate and catalog_status. Says what was hidden and why a
     result is empty.
     """
-    asked = ModelSearch(
+    from civit_mcp.usecases import search
+
+    asked = search.ModelSearch(
         query=query,
         types=tuple(types),
         base_models=tuple(base_models),
@@ -51,7 +51,7 @@ async def search_models(
         limit=limit,
         cursor=cursor,
     )
-    return await search(desk_of(ctx), asked)
+    return await search.search_models(desk_of(ctx), asked)
 
 
 TOOLS = (Tool(run=search_models, title="Search CivitAI models", toolset="core"),)

@@ -28,6 +28,12 @@ class Desk:
     client: CivitaiClient
     catalog: Catalog
 
+    @classmethod
+    def open(cls, settings: Settings) -> "Desk":
+        """Make client and catalog; neither connects or reads before it is asked."""
+        catalog = Catalog(settings.catalog_dir, settings.models_root)
+        return cls(settings, CivitaiClient(settings), catalog)
+
     async def snapshot(self) -> Snapshot:
         """Read both catalog files as they stand, off the event loop."""
         return await on_disk(self.catalog.snapshot)

@@ -199,3 +199,8 @@ def _read_cursor(token: str | None) -> int:
     raise BadReference(
         "the cursor is not one that list_catalog gave out", "leave it out to start again"
     )
+
+
+async def catalog_text(desk: Desk, name: CatalogName) -> str:
+    """Read one catalog file exactly as it stands; an absent one is an empty catalog."""
+    return await on_disk(partial(desk.catalog.raw, name))
