@@ -112,9 +112,7 @@ async def test_what_the_catalog_has_is_marked_and_no_longer_missing(
     on_disk = await assistant.ask("get_generation_data", image_id=world.DEMO_IMAGE)
 
     def row(answer: dict[str, list[dict[str, object]]]) -> dict[str, object]:
-        return next(
-            r for r in answer["resources"] if r["versionId"] == world.DEMO_LORA_VERSION
-        )
+        return next(r for r in answer["resources"] if r["versionId"] == world.DEMO_LORA_VERSION)
 
     assert row(catalogued)["catalog_status"] == "missing"
     assert row(on_disk)["catalog_status"] == "present"
@@ -142,9 +140,7 @@ async def test_a_seed_beyond_floating_point_is_exact(assistant: Assistant) -> No
 
 async def test_the_raw_envelope_is_a_resource_and_an_option(assistant: Assistant) -> None:
     lean = await assistant.ask("get_generation_data", image_id=world.DEMO_IMAGE)
-    whole = await assistant.ask(
-        "get_generation_data", image_id=world.DEMO_IMAGE, include_raw=True
-    )
+    whole = await assistant.ask("get_generation_data", image_id=world.DEMO_IMAGE, include_raw=True)
     resource = await assistant.client.read_resource(lean["raw_uri"])
 
     assert lean["raw"] is None

@@ -294,7 +294,7 @@ def _dep_row(dep: Dependency, snapshot: Snapshot) -> DepRow:
         civitai_version_name=one_line(version.name, 80) or None,
         civitai_base_model=version.base_model or None,
         civitai_type=version.model_type,
-        civitai_file=dep.file,
+        civitai_file=one_line(dep.file or "", 255) or None,
         candidate=candidate,
         **place_of(entry),
     )

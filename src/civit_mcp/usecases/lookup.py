@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 import anyio
+import anyio.to_thread
 
 from civit_mcp.catalog import Snapshot
 from civit_mcp.errors import BadReference, CivitError, TooLarge
@@ -25,6 +26,8 @@ MAX_BATCH = 20
 #: characters of description in one answer
 DESCRIPTION_PIECE = 1200
 BATCH_DESCRIPTION_PIECE = 200
+#: hostile markup of this length takes long enough to parse to hold up other requests
+LONG_HTML = 20_000
 VERSIONS_SHOWN = 12
 BATCH_VERSIONS_SHOWN = 3
 
@@ -78,7 +81,7 @@ async def _model(
     model = await desk.client.model(await model_id_of(desk, ref))
     desk.forbid_above_cap(model.level_bits, f"model '{model.id}'")
     shown = BATCH_VERSIONS_SHOWN if brief else VERSIONS_SHOWN
-    piece, following = _description(model.description, start, brief=brief)
+    piece, following = await _description(model.description, start, brief=brief)
     return ModelFacts(
         id=model.id,
         name=one_line(model.name, 200),
@@ -119,13 +122,16 @@ async def _version(
         bits = (await desk.client.model(version.model_id)).level_bits
     desk.forbid_above_cap(bits, f"version '{version.id}'")
     facts = version_facts(version, snapshot, desk.settings.civitai_url)
-    piece, following = _description(version.description, start, brief=brief)
+    piece, following = await _description(version.description, start, brief=brief)
     return facts.model_copy(update={"description": piece or None, "description_next": following})
 
 
-def _description(html: str | None, start: int, *, brief: bool) -> tuple[str, int | None]:
+async def _description(html: str | None, start: int, *, brief: bool) -> tuple[str, int | None]:
     limit = BATCH_DESCRIPTION_PIECE if brief else DESCRIPTION_PIECE
-    return cut(clean_html(html), start, limit)
+    if html is None or len(html) < LONG_HTML:
+        return cut(clean_html(html), start, limit)
+    text = await anyio.to_thread.run_sync(clean_html, html)
+    return cut(text, start, limit)
 
 
 def _required(one: RefArgument | None, name: str) -> RefArgument:
