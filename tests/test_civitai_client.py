@@ -10,7 +10,7 @@ import respx
 from civit_mcp.civitai import Account, Enums, ImageQuery, ModelQuery
 from civit_mcp.errors import BadReference, NotFound, Unauthorized, UpstreamChanged
 from civit_mcp.models.records import EMPTY_HASHES
-from civitai_support import BASE, KEY, client
+from tests.civitai_support import BASE, KEY, client
 
 SHA = "0123456789ABCDEF" * 4
 UUID = "4278af43-a356-4bd1-81aa-dea1c75ae335"

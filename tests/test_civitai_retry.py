@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from civit_mcp.civitai.cache import LONGEST, AnswerCache, lifetime
 from civit_mcp.civitai.retry import RetryPolicy, Trouble, read_retry_after, trouble_of
 from civit_mcp.civitai.seam import Reply
-from civitai_support import HandClock
+from tests.civitai_support import HandClock
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 POLICY = RetryPolicy()

@@ -27,7 +27,7 @@ from civit_mcp.errors import (
     UpstreamChanged,
     UpstreamUnavailable,
 )
-from civitai_support import BASE, KEY, HandClock, client
+from tests.civitai_support import BASE, KEY, HandClock, client
 
 MODEL = f"{BASE}/api/v1/models/7"
 IMAGE = f"{BASE}/api/trpc/image.get"

@@ -241,11 +241,11 @@ def _resource_row(resource: ResourceRecord, snapshot: Snapshot) -> ResourceRow:
     version_id = resource.version_id
     entry = snapshot.by_version(version_id) if version_id is not None else None
     return ResourceRow(
-        modelName=resource.model_name,
+        modelName=_shown(resource.model_name),
         modelType=resource.model_type,
         modelId=resource.model_id,
         versionId=version_id,
-        versionName=resource.version_name,
+        versionName=_shown(resource.version_name),
         baseModel=resource.base_model,
         strength=resource.strength,
         catalog_status=status_of(snapshot, version_id),
@@ -253,10 +253,15 @@ def _resource_row(resource: ResourceRecord, snapshot: Snapshot) -> ResourceRow:
     )
 
 
+def _shown(name: str | None, limit: int = 160) -> str | None:
+    """A stranger's name on one line, without what cannot be seen."""
+    return one_line(name or "", limit) or None
+
+
 def _dep_row(dep: Dependency, snapshot: Snapshot) -> DepRow:
     item, version = dep.evidence, dep.version
     common: dict[str, Any] = {
-        "name": item.name or f"version {item.version_id}",
+        "name": _shown(item.name, 255) or f"version {item.version_id}",
         "kind": item.kind,
         "weight": item.weight,
         "source": item.source,
@@ -290,11 +295,11 @@ def _dep_row(dep: Dependency, snapshot: Snapshot) -> DepRow:
         catalog_status=status,
         civitai_model_id=version.model_id,
         civitai_version_id=version.id,
-        civitai_model_name=one_line(version.model_name or "", 160) or None,
-        civitai_version_name=one_line(version.name, 80) or None,
+        civitai_model_name=_shown(version.model_name),
+        civitai_version_name=_shown(version.name),
         civitai_base_model=version.base_model or None,
         civitai_type=version.model_type,
-        civitai_file=one_line(dep.file or "", 255) or None,
+        civitai_file=_shown(dep.file, 255),
         candidate=candidate,
         **place_of(entry),
     )
