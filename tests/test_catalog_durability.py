@@ -124,11 +124,16 @@ def test_a_disk_that_refuses_is_told_and_nothing_is_lost(
     for last in range(1, steps + 1):
         folder = tmp_path / str(last)
         with_lora(folder)
+        before = (folder / "models.json").read_bytes()
         sick = fault(last)
         try:
             act(Catalog(folder, disk=sick))
         except CivitError as error:
             refused.append(f"{error.code}: {error}")
+            if error.code == "catalog_unreadable":  # refused means: nothing happened
+                assert (folder / "models.json").read_bytes() == before
+                assert not (folder / "loras.json").exists()
+                assert not (folder / ".civit-mcp" / "journal.json").exists()
         stored(folder, "models")
         stored(folder, "loras")
         if fault is Full:  # a full disk can still be read
@@ -194,6 +199,28 @@ def test_an_edit_of_another_program_at_any_moment_is_kept(
         assert leftovers(folder) == []
 
 
+def test_the_same_version_added_by_another_program_meanwhile_is_there_once(tmp_path: Path) -> None:
+    with_lora(tmp_path / "dry")
+    steps = calls_of(tmp_path / "dry", add_two)
+    for when in range(1, len(steps) + 1):
+        folder = tmp_path / str(when)
+        with_lora(folder)
+
+        def add_it_too(folder: Path = folder) -> None:
+            path = folder / "models.json"
+            data = json.loads(path.read_text("utf-8"))
+            known = {entry["civitai_version_id"] for entry in data["categories"][0]["models"]}
+            if 2 not in known:
+                entry = {"civitai_version_id": 2, "file": "lora_2.safetensors"}
+                data["categories"][0]["models"].append(entry)
+            data["note"] = "theirs"
+            path.write_text(json.dumps(data), "utf-8")
+
+        add_two(Catalog(folder, disk=Shared(when, add_it_too)))
+        assert homes(folder, 2) == ["models/loras"], f"at call {when} ({steps[when - 1]})"
+        assert stored(folder, "models")["note"] == "theirs"
+
+
 def test_a_torn_journal_is_dropped_with_what_was_staged(tmp_path: Path) -> None:
     catalog = with_lora(tmp_path)
     before = (tmp_path / "models.json").read_bytes()
@@ -205,17 +232,20 @@ def test_a_torn_journal_is_dropped_with_what_was_staged(tmp_path: Path) -> None:
 
 
 def test_a_journal_whose_checksum_does_not_fit_is_not_believed(tmp_path: Path) -> None:
-    with_lora(tmp_path)
-    journal = tmp_path / ".civit-mcp" / "journal.json"
-    steps = calls_of(tmp_path, promote_one)
-    folder = tmp_path / "second"
-    with_lora(folder)
-    with pytest.raises(Died):
-        promote_one(Catalog(folder, disk=Dying(len(steps) - 1)))
-    journal = folder / ".civit-mcp" / "journal.json"
-    journal.write_bytes(journal.read_bytes().replace(b"promote", b"demoted"))
-    Catalog(folder).snapshot()
-    assert not journal.exists()
+    with_lora(tmp_path / "dry")
+    steps = calls_of(tmp_path / "dry", promote_one)
+    decided = [n for n, name in enumerate(steps, 1) if name == "replace"][1]
+    for tampered in (False, True):
+        folder = tmp_path / str(tampered)
+        with_lora(folder)
+        with pytest.raises(Died):
+            promote_one(Catalog(folder, disk=Dying(decided)))
+        journal = folder / ".civit-mcp" / "journal.json"
+        if tampered:
+            journal.write_bytes(journal.read_bytes().replace(b"promote", b"demoted"))
+        Catalog(folder).snapshot()
+        assert not journal.exists()
+        assert homes(folder, 1) == (["models/loras"] if tampered else ["loras/sdxl_loras"])
 
 
 def test_a_journal_of_a_newer_program_is_left_to_it(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from civit_mcp.catalog import NO_ROOT, Catalog
 from civit_mcp.errors import BadReference, CatalogUnreadable, NotALora, NotFound
+from civit_mcp.files import Disk
 from tests.catalog_kit import (
     SHA,
     a_file,
@@ -325,17 +327,23 @@ def test_a_snapshot_is_kept_until_a_file_changes(tmp_path: Path) -> None:
     assert second.last_change.version_id == "2"
 
 
-def test_an_edit_of_the_same_size_at_the_same_moment_is_seen(tmp_path: Path) -> None:
+def test_an_edit_of_the_same_size_in_the_same_tick_is_seen(tmp_path: Path) -> None:
+    tick = time.time_ns()
+
+    class Coarse(Disk):
+        """A file system that counts in seconds: all of this test is one tick."""
+
+        def stat(self, path: Path) -> os.stat_result:
+            stamps = {"st_mtime_ns": tick, "st_ctime_ns": tick}
+            return os.stat_result(tuple(super().stat(path)), stamps)
+
     put(tmp_path, "models", an_entry(5))
-    catalog = Catalog(tmp_path)
-    assert catalog.snapshot().by_version(5) is not None
+    young = Catalog(tmp_path, disk=Coarse())
+    assert young.snapshot().by_version(5) is not None
     path = tmp_path / "models.json"
-    stamp = path.stat()
-    text = path.read_text("utf-8").replace('_id": 5', '_id": 6')
     with path.open("r+", encoding="utf-8") as stream:
-        stream.write(text)
-    os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
-    assert catalog.snapshot().by_version(6) is not None
+        stream.write(path.read_text("utf-8").replace('_id": 5', '_id": 6'))
+    assert young.snapshot().by_version(6) is not None
 
 
 def test_an_absent_catalog_is_empty_and_stays_absent(tmp_path: Path) -> None:

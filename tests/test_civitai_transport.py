@@ -327,6 +327,26 @@ async def test_the_session_cookie_goes_along_when_there_is_no_key(
     assert len(respx_mock.calls) == 2
 
 
+async def test_a_cookie_that_an_answer_sets_is_not_sent_back(
+    respx_mock: respx.MockRouter,
+) -> None:
+    respx_mock.get(MODEL).mock(
+        return_value=httpx.Response(200, json=BODY, headers={"Set-Cookie": "tracker=1; Path=/"})
+    )
+    async with client() as civitai:
+        await civitai.model(7)
+        await civitai.model(7)
+    assert len(respx_mock.calls) == 2
+    assert "Cookie" not in respx_mock.calls.last.request.headers
+
+
+async def test_even_a_short_key_is_kept_out_of_errors(respx_mock: respx.MockRouter) -> None:
+    respx_mock.get(MODEL).mock(return_value=refusal(403, {"error": "key q7! is bad"}))
+    async with client(civitai_api_key="q7!") as civitai:
+        with pytest.raises(Forbidden, match=r"key \[secret\] is bad"):
+            await civitai.model(7)
+
+
 @pytest.mark.parametrize(
     ("setting", "secret"),
     [("civitai_api_key", "a\nb-very-secret"), ("civitai_session_token", "c; d-secret")],
@@ -432,7 +452,10 @@ async def test_what_one_caller_does_to_an_answer_no_other_sees(
             record = await civitai.generation_data(7)
             assert record.meta == {"prompt": "p"}
             record.meta["prompt"] = "changed"
-    assert len(respx_mock.calls) == 1
+        records = await asyncio.gather(*(civitai.generation_data(8) for _ in range(2)))
+    assert len(respx_mock.calls) == 2
+    assert records[0].meta == records[1].meta
+    assert records[0].meta is not records[1].meta
 
 
 class Gated:

@@ -85,6 +85,8 @@ def unique(name: str, version_id: int, taken: Container[str]) -> str:
 
 def key(name: str) -> str:
     """What two file names share when some file system takes them for one."""
+    if name.isascii():  # nearly all are, and a large catalog asks for each of its names
+        return name.lower()
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 

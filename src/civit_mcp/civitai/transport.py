@@ -75,7 +75,6 @@ class Transport:
         self._clock = clock
         headers = _credentials(settings)
         self.keyed: Final = bool(headers)
-        self._fingerprint = hashlib.sha256(repr(sorted(headers.items())).encode()).hexdigest()[:16]
         self._headers = {"User-Agent": USER_AGENT, "Accept": "application/json", **headers}
         self._base = settings.civitai_url
         self.host: Final = urlsplit(self._base).netloc
@@ -142,7 +141,8 @@ class Transport:
         )
 
     def _key(self, call: Call) -> str:
-        parts = (call.path, call.params, call.body, self._fingerprint)
+        # one transport has one base address and one identity, so neither is part of the key
+        parts = (call.path, call.params, call.body)
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
     async def _fetch(self, call: Call, key: str) -> _Fetched:

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from civit_mcp.cli.options import parse
+from civit_mcp.errors import CivitError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -14,6 +15,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parse(sys.argv[1:] if argv is None else argv)
     try:
         code: int = arguments.run(arguments)
+    except CivitError as error:
+        print(f"civit-mcp: {error}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         return 130
     finally:

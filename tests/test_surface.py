@@ -1,0 +1,88 @@
+"""The surface an assistant sees, held by snapshots and bounds.
+
+`CIVIT_MCP_ACCEPT_SURFACE=1 pytest tests/test_surface.py` accepts a change on purpose; the diff
+of `tests/surface/` is then read as an API change.
+"""
+
+import inspect
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mcp import Client
+
+from civit_mcp.app import TOOLSETS
+from civit_mcp.config import Settings
+from civit_mcp.server import create_server
+from civit_mcp.tools import ALL_TOOLS
+
+SNAPSHOTS = Path(__file__).parent / "surface"
+# read before the fixture that hides the developer's settings
+ACCEPT = os.environ.get("CIVIT_MCP_ACCEPT_SURFACE") == "1"
+WRITERS = {"add_to_catalog", "promote_to_lora"}
+
+
+async def listed(settings: Settings) -> list[dict[str, Any]]:
+    async with Client(create_server(settings)) as client:
+        tools = (await client.list_tools()).tools
+    return [tool.model_dump(mode="json", by_alias=True, exclude_none=True) for tool in tools]
+
+
+async def test_each_tool_is_as_it_was_accepted(settings: Settings) -> None:
+    tools = {tool["name"]: tool for tool in await listed(settings)}
+    if ACCEPT:
+        SNAPSHOTS.mkdir(exist_ok=True)
+        for name, tool in tools.items():
+            text = json.dumps(tool, indent=2, ensure_ascii=False) + "\n"
+            (SNAPSHOTS / f"{name}.json").write_text(text, "utf-8")
+
+    accepted = {path.stem: json.loads(path.read_text("utf-8")) for path in SNAPSHOTS.glob("*.json")}
+    assert tools == accepted
+
+
+async def test_the_default_tools_cost_less_than_3000_tokens(settings: Settings) -> None:
+    tools = await listed(settings)
+    shown = [{key: tool[key] for key in ("name", "description", "inputSchema")} for tool in tools]
+
+    assert len(json.dumps(shown, ensure_ascii=False).encode()) / 4 <= 3000
+    assert len(json.dumps(tools, ensure_ascii=False).encode()) < 32 * 1024
+
+
+@pytest.mark.parametrize("tool", ALL_TOOLS, ids=lambda tool: tool.name)
+def test_every_tool_states_its_hints_and_what_it_does(tool: Any) -> None:
+    hints = tool.annotations()
+
+    assert None not in (
+        hints.title, hints.read_only_hint, hints.destructive_hint, hints.idempotent_hint,
+        hints.open_world_hint,
+    )  # fmt: skip
+    assert hints.read_only_hint is (tool.name not in WRITERS)
+    assert tool.toolset in TOOLSETS
+    assert 40 <= len(inspect.getdoc(tool.run) or "") <= 320
+    assert len(tool.name) <= 40
+
+
+def test_tool_names_are_unique_verbs_and_nouns() -> None:
+    names = [tool.name for tool in ALL_TOOLS]
+
+    assert len(names) == len(set(names))
+    assert all(name.replace("_", "").isalpha() and name.islower() for name in names)
+
+
+async def test_every_argument_is_described_or_speaks_for_itself(settings: Settings) -> None:
+    plain = {"tag", "creator", "sort", "period", "max_level", "limit", "category", "catalog"}
+    for tool in await listed(settings):
+        assert tool["inputSchema"]["additionalProperties"] is False
+        for name, schema in tool["inputSchema"].get("properties", {}).items():
+            batch = name.removesuffix("s") in tool["inputSchema"]["properties"]
+            assert "description" in schema or name in plain or batch, (tool["name"], name)
+            assert "title" not in schema
+
+
+async def test_results_fit_the_schemas_that_are_published(settings: Settings) -> None:
+    """No part of a published output schema says null where an empty field is left out."""
+    for tool in await listed(settings):
+        for part in tool["outputSchema"].get("$defs", {}).values():
+            assert '"null"' not in json.dumps(part), tool["name"]
