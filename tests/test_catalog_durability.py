@@ -134,6 +134,10 @@ def test_a_disk_that_refuses_is_told_and_nothing_is_lost(
                 assert (folder / "models.json").read_bytes() == before
                 assert not (folder / "loras.json").exists()
                 assert not (folder / ".civit-mcp" / "journal.json").exists()
+            else:  # half made means: a file was replaced
+                assert (folder / "loras.json").exists() or (
+                    (folder / "models.json").read_bytes() != before
+                )
         stored(folder, "models")
         stored(folder, "loras")
         if fault is Full:  # a full disk can still be read
@@ -219,6 +223,25 @@ def test_the_same_version_added_by_another_program_meanwhile_is_there_once(tmp_p
         add_two(Catalog(folder, disk=Shared(when, add_it_too)))
         assert homes(folder, 2) == ["models/loras"], f"at call {when} ({steps[when - 1]})"
         assert stored(folder, "models")["note"] == "theirs"
+
+
+def test_half_a_file_is_waited_for_while_another_program_writes_it(tmp_path: Path) -> None:
+    with_lora(tmp_path)
+    path = tmp_path / "models.json"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+
+    class Writing(Quick):
+        """Stands for the other program: it goes on whenever somebody looks."""
+
+        def read(self, target: Path) -> bytes:
+            data = super().read(target)
+            if target == path and len(data) < len(whole):
+                with path.open("ab") as stream:
+                    stream.write(whole[len(data) : len(data) + len(whole) // 40])
+            return data
+
+    assert Catalog(tmp_path, disk=Writing()).snapshot().by_version(1) is not None
 
 
 def test_a_torn_journal_is_dropped_with_what_was_staged(tmp_path: Path) -> None:

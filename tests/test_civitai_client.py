@@ -134,7 +134,9 @@ async def test_hashes_are_looked_up_in_batches_and_each_once(
 
     route = respx_mock.post(f"{BASE}/api/v1/model-versions/by-hash").mock(side_effect=answer)
     async with client() as civitai:
-        found = await civitai.versions_by_sha256([*digests, digests[0].lower(), "short"])
+        found = await civitai.versions_by_sha256(
+            [*digests, digests[0].lower(), "short", "ABCDEF0123"]
+        )
     assert sorted(version.id for version in found) == list(range(1, 251))
     assert route.call_count == 3
     asked = [text for call in route.calls for text in json.loads(call.request.content)]

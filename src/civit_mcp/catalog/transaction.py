@@ -12,50 +12,26 @@ Programs that do not know the lock may write the files too. Just before a file i
 is looked at again; if it changed, the decision is made anew on what it says now.
 """
 
-import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
-from typing import Final, Generic, NamedTuple, TypeVar
+from typing import Final, Generic, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from civit_mcp import files
 from civit_mcp.catalog.change import NAMES, Change, apply
 from civit_mcp.catalog.document import Document
 from civit_mcp.catalog.journal import FOLDER, Entry, Private, digest
+from civit_mcp.catalog.reader import Reader, Seen
 from civit_mcp.errors import CatalogLocked, CatalogUnreadable, Conflict
 from civit_mcp.models.catalogued import CatalogName
 
 T = TypeVar("T")
 Documents = Mapping[CatalogName, Document]
-#: a stamp this young may stand for two contents, as some file systems count in seconds
-_YOUNG_NS: Final = 2_500_000_000
 #: how often a decision is made anew because another program keeps writing
 _TRIES: Final = 25
-#: how long a program that writes in place may leave half a file behind
-_HALF_TRIES, _HALF_WAIT = 6, 0.03
-
-
-class Stamp(NamedTuple):
-    """What tells one state of a file from another without reading it."""
-
-    inode: int
-    size: int
-    modified_ns: int
-    changed_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """One file as it was read."""
-
-    stamp: Stamp | None
-    digest: str | None
-    document: Document
-    #: old enough that the same stamp means the same content
-    settled: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +67,11 @@ class Store:
         self._disk = self.private.disk
         self._timeout = lock_timeout
         self._now = now
-        self._cache: dict[CatalogName, Seen] = {}
-        self._absent = {name: Document.empty(self.path(name)) for name in NAMES}
+        self._files = Reader(folder, self._disk)
 
     def path(self, name: CatalogName) -> Path:
         """Where a catalog file stands."""
-        return self.folder / f"{name}.json"
+        return self._files.path(name)
 
     def date(self) -> str:
         """Now, as the files spell it."""
@@ -108,15 +83,15 @@ class Store:
             pending = self.private.pending()
             if pending is not None and recover and self._recovered():
                 continue
-            before = self._stamps()
-            seen = {name: self._see(name) for name in NAMES}
+            before = self._files.stamps()
+            seen = {name: self._files.see(name) for name in NAMES}
             # the journal is looked at between two equal looks at the files: had a change
             # been half made in that time, its journal would have stood
-            if self.private.pending() == pending and self._stamps() == before:
+            if self.private.pending() == pending and self._files.stamps() == before:
                 return _reckoned(seen, self._entry(pending))
         with self._locked():
             self._finish_pending()
-            return _plain({name: self._see(name) for name in NAMES})
+            return _plain({name: self._files.see(name) for name in NAMES})
 
     def text(self, name: CatalogName) -> str | None:
         """One file's text as it stands, valid or not; None when there is no file."""
@@ -145,7 +120,7 @@ class Store:
         with self._locked():
             self._finish_pending()
             for _ in range(_TRIES):
-                state = _plain({name: self._see(name) for name in NAMES})
+                state = _plain({name: self._files.see(name) for name in NAMES})
                 decision = decide(state)
                 if decision.change is None or self._commit(state, decision.change):
                     return decision.answer
@@ -153,56 +128,6 @@ class Store:
             f"another program keeps rewriting the catalog in '{self.folder}'",
             "let that program finish, then call again",
         )
-
-    # -- reading
-
-    def _stamps(self) -> tuple[Stamp | None, ...]:
-        return tuple(self._stamp(self.path(name)) for name in NAMES)
-
-    def _stamp(self, path: Path) -> Stamp | None:
-        with files.explained(path, "read"):
-            try:
-                found = self._disk.stat(path)
-            except FileNotFoundError:
-                return None
-        return Stamp(found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
-
-    def _see(self, name: CatalogName) -> Seen:
-        path = self.path(name)
-        for left in reversed(range(_HALF_TRIES)):
-            moment = time.time_ns()
-            stamp = self._stamp(path)
-            known = self._cache.get(name)
-            if known is not None and known.settled and known.stamp == stamp:
-                return known
-            data = self._bytes(path)
-            if data is None:
-                return Seen(None, None, self._absent[name], settled=False)
-            settled = stamp is not None and abs(moment - stamp.modified_ns) > _YOUNG_NS
-            try:
-                seen = self._remember(name, stamp, data, settled=settled)
-            except CatalogUnreadable:
-                if settled or not left:
-                    raise
-                time.sleep(_HALF_WAIT)  # written in place by a program that is not done yet
-                continue
-            return seen
-        raise AssertionError("unreachable")
-
-    def _remember(
-        self, name: CatalogName, stamp: Stamp | None, data: bytes, *, settled: bool
-    ) -> Seen:
-        known = self._cache.get(name)
-        print_ = digest(data)
-        same = known is not None and known.digest == print_
-        document = known.document if known and same else Document.parse(data, self.path(name))
-        seen = Seen(stamp, print_, document, settled)
-        self._cache[name] = seen
-        return seen
-
-    def _bytes(self, path: Path) -> bytes | None:
-        with files.explained(path, "read"):
-            return files.read(self._disk, path)
 
     def _entry(self, pending: bytes | None) -> Entry | None:
         return None if pending is None else Entry.from_bytes(pending, self.private.journal)
@@ -225,7 +150,7 @@ class Store:
         try:
             for name, content in contents.items():
                 staged[name] = self._stage(name, content)
-            if not all(self._unchanged(name, state.seen[name]) for name in NAMES):
+            if not all(self._files.unchanged(name, state.seen[name]) for name in NAMES):
                 return False
             entry = Entry(
                 change=change,
@@ -239,7 +164,7 @@ class Store:
             for path in staged.values():
                 files.discard(self._disk, path)
         for name, document in fresh.items():
-            self._cache[name] = Seen(None, entry.after[name], document, settled=False)
+            self._files.expect(name, entry.after[name], document)
         return True
 
     def _make(self, entry: Entry, staged: dict[CatalogName, Path]) -> None:
@@ -281,7 +206,7 @@ class Store:
         """Bring one file to where the journal wants it, from wherever it is now."""
         path = self.path(name)
         for _ in range(_TRIES):
-            data = self._bytes(path)
+            data = self._files.bytes_of(path)
             now = digest(data)
             if now == entry.after[name]:
                 return
@@ -315,9 +240,9 @@ class Store:
         """
         with files.explained(path, "replace"):
             target = files.real(path)
-            stamp = self._stamp(path)
+            stamp = self._files.stamp(path)
             with files.held(self._disk, target) as old:
-                if digest(old()) != expected or self._stamp(path) != stamp:
+                if digest(old()) != expected or self._files.stamp(path) != stamp:
                     files.discard(self._disk, staged)
                     return False, None
                 try:
@@ -325,23 +250,7 @@ class Store:
                 except OSError:
                     files.discard(self._disk, staged)
                     raise
-                return True, self._late(path, old, expected)
-
-    def _late(
-        self, path: Path, old: Callable[[], bytes | None], expected: str | None
-    ) -> Document | None:
-        """What was written into a replaced file; half a file gets time to become whole."""
-        for _ in range(_HALF_TRIES):
-            try:
-                data = old()
-            except OSError:  # the new file stands; an old one that cannot be read says nothing
-                return None
-            if data is None or digest(data) == expected:
-                return None
-            with suppress(CatalogUnreadable):
-                return Document.parse(data, path)
-            time.sleep(_HALF_WAIT)
-        return None
+                return True, self._files.late_write(path, old, expected)
 
     def _taken_in(self, name: CatalogName, entry: Entry, late: Document) -> bool:
         """Make the change on what another program wrote into the old file."""
@@ -361,12 +270,6 @@ class Store:
             target = files.real(path)
             files.require_writable(self._disk, target)
             return files.stage(self._disk, target, content)
-
-    def _unchanged(self, name: CatalogName, seen: Seen) -> bool:
-        path = self.path(name)
-        if seen.settled and self._stamp(path) == seen.stamp:
-            return True
-        return digest(self._bytes(path)) == seen.digest
 
     def _clean(self) -> None:
         for path in (*map(self.path, NAMES), self.private.journal):
