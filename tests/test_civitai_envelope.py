@@ -302,6 +302,7 @@ def test_secrets_are_masked_in_every_spelling() -> None:
     clean = Redactor(["p@ss word/1", ""])
     for text in (
         "the key p@ss word/1 is bad",
+        "seen as p%40ss%20word%2F1 somewhere",
         "https://x/?a=1&token=p%40ss%20word%2F1",
         "Authorization: Bearer p@ss",
         "https://x/y?Token=zzz#f",

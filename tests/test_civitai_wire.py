@@ -382,13 +382,24 @@ def test_a_version_in_a_list_knows_its_model() -> None:
             "creator": {"username": 42, "image": None},
             "tags": ["a", {"name": "b"}, {"id": 3}, None, "a"],
             "stats": {"downloadCount": None, "thumbsUpCount": 5},
-            "modelVersions": [{"id": 2}, {"id": "x"}, None, "odd", {"id": 3, "modelId": 9}],
+            "modelVersions": [
+                {"id": 2},
+                {"id": "x"},
+                None,
+                "odd",
+                {"id": 3, "modelId": 9},
+                {"id": 4, "model": {}},
+            ],
         }
     )
     assert model.name == "  Name / with | all\u202e sorts  "
     assert (model.creator, model.tags) == ("42", ("a", "b"))
     assert (model.downloads, model.thumbs_up) == (None, 5)
-    assert [(version.id, version.model_id) for version in model.versions] == [(2, 1), (3, 9)]
+    assert [(version.id, version.model_id) for version in model.versions] == [
+        (2, 1),
+        (3, 9),
+        (4, 1),
+    ]
     first = model.versions[0]
     assert (first.model_name, first.model_type, first.model_mode, first.model_nsfw) == (
         model.name,

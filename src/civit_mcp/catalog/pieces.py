@@ -88,6 +88,7 @@ Reader = Callable[[str, int], tuple[Node, int]]
 
 
 def source_of(node: Node) -> str:
+    """Join a piece into the text it was cut from."""
     if isinstance(node, Raw):
         return node.text
     parts: list[str] = []
@@ -96,6 +97,7 @@ def source_of(node: Node) -> str:
 
 
 def join(node: Node, parts: list[str]) -> None:
+    """Put the texts of a piece behind `parts`, in order."""
     match node:
         case Raw():
             parts.append(node.text)
@@ -114,12 +116,14 @@ def join(node: Node, parts: list[str]) -> None:
 
 
 def skip(text: str, start: int) -> int:
+    """Find the first character from `start` on that is no space."""
     match = _SPACE.match(text, start)
     assert match is not None
     return match.end()
 
 
 def read_raw(text: str, start: int) -> tuple[Raw, int]:
+    """Read one value whole; its piece and where it ends."""
     value, end = DECODER.raw_decode(text, start)
     return Raw(text[start:end], value), end
 
@@ -174,8 +178,10 @@ def _read_entries(text: str, start: int) -> tuple[Node, int]:
 
 
 def read_category(text: str, start: int) -> tuple[Node, int]:
+    """Cut one category into members, its models into entries."""
     return read_object(text, start, {"models": _read_entries})
 
 
 def read_categories(text: str, start: int) -> tuple[Node, int]:
+    """Cut the list of categories."""
     return read_array(text, start, read_category)

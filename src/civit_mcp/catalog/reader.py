@@ -50,7 +50,7 @@ class _Patience:
 
     def is_over(self, state: object) -> bool:
         """Wait a little; True when the file has not moved on for long enough."""
-        self._still = self._still + 1
+        self._still = self._still + 1 if state == self._last else 0
         self._last = state
         if self._still >= _STILL_TRIES or time.monotonic() > self._end:
             return True

@@ -32,7 +32,6 @@ _LONGEST_TRIGGER: Final = 40
 _MOST_TRIGGERS: Final = 12
 #: what prompts have and lists of words have not
 _PROMPT_MARKS: Final = re.compile(r"[<>()\[\]{}:;\n|]")
-_LONGEST_EARLY_ACCESS: Final = 3650
 
 
 def model_from(value: Any, *, about: str = "a model") -> ModelRecord:
@@ -194,7 +193,7 @@ def _moment(value: Any) -> str | None:
 def _days_after(source: Json, days: Any) -> str | None:
     length = whole(days)
     start = parse_time(text(source.get("publishedAt"))) or parse_time(text(source.get("createdAt")))
-    if length is None or not 0 < length <= _LONGEST_EARLY_ACCESS or start is None:
+    if length is None or length < 1 or start is None:
         return None
     try:
         return (start + timedelta(days=length)).isoformat()
