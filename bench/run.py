@@ -13,17 +13,12 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-import anyio
 import httpx
-from mcp import Client
 
 from bench.wire import BARE, OURS, StdioServer
-from civit_mcp.config import Settings
 from civit_mcp.sandbox.world import TEN_LORAS_IMAGE
-from civit_mcp.server import create_server
 
 LATENCY_MS = 50.0
 
@@ -41,7 +36,7 @@ def main() -> None:
         }
         rows = [
             start_up(env, runs=5 if quick else 15),
-            cold_generation_data(folder, runs=3 if quick else 9),
+            cold_generation_data(env, runs=3 if quick else 9),
             warm_calls(env, calls=300 if quick else 2000),
             *tool_list_size(env),
         ]
@@ -67,13 +62,11 @@ def start_up(env: dict[str, str], *, runs: int) -> tuple[str, ...]:
     )
 
 
-def cold_generation_data(folder: str, *, runs: int) -> tuple[str, ...]:
+def cold_generation_data(env: dict[str, str], *, runs: int) -> tuple[str, ...]:
     """`get_generation_data` with ten look-ups, nothing cached, 50 ms per upstream answer."""
     with stand_in(latency_ms=LATENCY_MS) as url:
-        settings = Settings(
-            civitai_url=url, catalog_dir=Path(folder) / "catalog", civitai_api_key=None
-        )
-        cold = [anyio.run(_one_cold_call, settings) for _ in range(runs)]
+        slow = {**env, "CIVITAI_API_URL": url}
+        cold = [_one_cold_call(slow) for _ in range(runs)]
         paths = _upstream_paths(url)
         sequential = [_timed(lambda: _one_by_one(url, paths)) for _ in range(max(runs // 3, 1))]
     mine, baseline = statistics.median(cold), statistics.median(sequential)
@@ -85,15 +78,17 @@ def cold_generation_data(folder: str, *, runs: int) -> tuple[str, ...]:
     )
 
 
-async def _one_cold_call(settings: Settings) -> float:
-    async with Client(create_server(settings)) as client:
-        await client.list_tools()
+def _one_cold_call(env: dict[str, str]) -> float:
+    """Time the call in a new process that has answered something local before."""
+    with StdioServer(OURS, env) as server:
+        server.call("list_catalog", {})
         began = time.perf_counter()
-        result = await client.call_tool("get_generation_data", {"image_id": TEN_LORAS_IMAGE})
+        result = server.call("get_generation_data", {"image_id": TEN_LORAS_IMAGE})
         took = (time.perf_counter() - began) * 1000
-    if result.is_error or not result.structured_content:
-        raise RuntimeError(f"the call failed: {result.content}")
-    resolved = [d for d in result.structured_content["detected_deps"] if "resolved_by" in d]
+    if result.get("isError"):
+        raise RuntimeError(f"the call failed: {result['content']}")
+    deps = result["structuredContent"]["detected_deps"]
+    resolved = [dep for dep in deps if "resolved_by" in dep]
     if len(resolved) != 10:
         raise RuntimeError(f"{len(resolved)} of 10 dependencies were resolved")
     return took

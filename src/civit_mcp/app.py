@@ -176,6 +176,7 @@ class CivitServer(MCPServer[App]):
     async def _warm_up_after_greeting(self) -> None:
         await self._greeted.wait()
         await anyio.to_thread.run_sync(self.app.warm_up)
+        await self.app.desk.client.prepare()
 
     def offer(self, tools: Sequence[Tool]) -> None:
         """Register the tools that the settings allow; remember why others are not there."""

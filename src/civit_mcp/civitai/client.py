@@ -89,6 +89,10 @@ class CivitaiClient:
     ) -> None:
         await self.aclose()
 
+    async def prepare(self) -> None:
+        """Get ready for the first question, which is then answered sooner. Asks nothing."""
+        await self._transport.prepare()
+
     async def aclose(self) -> None:
         """End calls under way and close the connections."""
         await self._transport.aclose()

@@ -1,6 +1,7 @@
 """From a question to parsed JSON: cache, single flight, retries and errors in one place."""
 
 import asyncio
+import contextlib
 import hashlib
 from collections import Counter
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 import anyio
+import tenacity
 
 from civit_mcp import __version__
 from civit_mcp.civitai.cache import AnswerCache
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 
 #: a product name: CivitAI treats what looks like a browser differently
 USER_AGENT: Final = f"civit-mcp/{__version__}"
+#: tRPC answers nobody who does not seem to come from the site, with or without a key
+REFERER: Final = "https://civitai.com/"
 SESSION_COOKIE: Final = "__Secure-civ-token"
 
 
@@ -54,6 +58,13 @@ class Call:
 class _Fetched:
     reply: Reply
     payload: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Tried:
+    outcome: _Fetched | CivitError
+    #: seconds until the next try; None when this was the last
+    pause: float | None = None
 
 
 class Transport:
@@ -81,7 +92,6 @@ class Transport:
         self._timeouts = timeouts
         self._max_concurrency = max_concurrency
         self._opening: asyncio.Task[Network] | None = None
-        self._referer = f"{urlsplit(self._base).scheme}://{self.host}/"
         self._cache = AnswerCache(clock)
         self._flights: Flights[_Fetched] = Flights()
 
@@ -107,6 +117,14 @@ class Transport:
             raise self._error(call, reply)
         # callers who shared the flight, or came later, parse anew: none sees another's changes
         return fetched.payload if fresh else parse(reply.body)
+
+    async def prepare(self) -> None:
+        """Load the HTTP library and the certificates before the first question needs them."""
+        if self._offline:
+            return
+        # what stands in the way is told to whoever asks a question
+        with contextlib.suppress(Unanswered):
+            await self._open()
 
     async def aclose(self) -> None:
         """End calls under way, close connections, forget answers."""
@@ -156,30 +174,37 @@ class Transport:
         )
 
     async def _persist(self, call: Call) -> _Fetched:
+        """Try as often as the policy wants; it decides, tenacity repeats."""
         started = self._clock.monotonic()
         met: Counter[Kind] = Counter()
-        while True:
+
+        async def attempt() -> _Tried:
             outcome, trouble = await self._try(call)
-            pause = None
-            if trouble is not None:
-                met[trouble.kind] += 1
-                pause = self._retry.wait(
-                    trouble,
-                    count=met[trouble.kind],
-                    elapsed=self._clock.monotonic() - started,
-                    chance=self._clock.chance(),
-                )
-            if pause is not None:
-                await self._clock.sleep(pause)
-            elif isinstance(outcome, CivitError):
-                raise outcome
-            else:
-                return outcome
+            if trouble is None:
+                return _Tried(outcome)
+            met[trouble.kind] += 1
+            pause = self._retry.wait(
+                trouble,
+                count=met[trouble.kind],
+                elapsed=self._clock.monotonic() - started,
+                chance=self._clock.chance(),
+            )
+            return _Tried(outcome, pause)
+
+        repeat = tenacity.AsyncRetrying(
+            sleep=self._clock.sleep,
+            retry=tenacity.retry_if_result(lambda tried: tried.pause is not None),
+            wait=lambda state: state.outcome.result().pause if state.outcome else 0.0,
+        )
+        tried: _Tried = await repeat(attempt)
+        if isinstance(tried.outcome, CivitError):
+            raise tried.outcome
+        return tried.outcome
 
     async def _try(self, call: Call) -> tuple[_Fetched | CivitError, Trouble | None]:
         headers = {"Content-Type": "application/json"} if call.body is not None else {}
         if call.trpc:
-            headers["Referer"] = self._referer
+            headers["Referer"] = REFERER
         try:
             network = await self._open()
             reply = await network.send(
