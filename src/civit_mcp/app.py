@@ -8,6 +8,7 @@ errors into refusals, here and nowhere else.
 
 import contextlib
 import functools
+import gc
 import inspect
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -72,6 +73,8 @@ class App:
 
         logger.debug("loaded %s", [m.__name__ for m in (generation, lookup, search, shelving)])
         self.desk  # noqa: B018 - reading it makes it
+        # loaded code lives until the end, so the collector need not look at it again
+        gc.freeze()
 
     @contextlib.asynccontextmanager
     async def in_use(self) -> AsyncIterator["App"]:
