@@ -1,8 +1,10 @@
 """What the README says is compared with the code, and its commands are run."""
 
+import itertools
 import json
 import re
 import shlex
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -103,7 +105,7 @@ def test_the_layer_table_is_the_contract_that_ci_enforces() -> None:
     assert set().union(*printed) == set().union(*enforced)
     order = {room: level for level, rooms in enumerate(enforced) for room in rooms}
     levels = [[order[room] for room in rooms] for rooms in printed]
-    assert all(max(above) < min(below) for above, below in zip(levels, levels[1:], strict=False))
+    assert all(max(above) < min(below) for above, below in itertools.pairwise(levels))
 
 
 @pytest.mark.parametrize("name", ["claude-desktop", "cursor", "vscode"])
@@ -134,7 +136,7 @@ def test_the_two_commands_need_nothing_but_python_pip_and_git() -> None:
 
 def test_ci_runs_the_commands_as_they_are_printed() -> None:
     script = (ROOT / ".ci" / "run").read_text("utf-8")
-    done = __import__("subprocess").run(
+    done = subprocess.run(
         [sys.executable, str(ROOT / ".ci" / "readme_command.py"), "tests"],
         capture_output=True, text=True, check=True,
     )  # fmt: skip

@@ -144,7 +144,7 @@ async def test_a_model_tells_versions_licence_and_clean_text(assistant: Assistan
 
     assert answer["id"] == world.DEMO_CHECKPOINT_MODEL
     assert answer["type"] == "Checkpoint"
-    assert [v["id"] for v in answer["versions"]][0] == world.DEMO_CHECKPOINT_VERSION
+    assert next(v["id"] for v in answer["versions"]) == world.DEMO_CHECKPOINT_VERSION
     assert answer["licence"]
     assert "<" not in answer.get("description", "")
 
