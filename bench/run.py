@@ -66,7 +66,7 @@ def cold_generation_data(env: dict[str, str], *, runs: int) -> tuple[str, ...]:
     """`get_generation_data` with ten look-ups, nothing cached, 50 ms per upstream answer."""
     with stand_in(latency_ms=LATENCY_MS) as url:
         slow = {**env, "CIVITAI_API_URL": url}
-        cold = [_one_cold_call(slow) for _ in range(runs)]
+        cold = [_one_cold_call(slow, run) for run in range(runs)]
         paths = _upstream_paths(url)
         sequential = [_timed(lambda: _one_by_one(url, paths)) for _ in range(max(runs // 3, 1))]
     mine, baseline = statistics.median(cold), statistics.median(sequential)
@@ -78,9 +78,10 @@ def cold_generation_data(env: dict[str, str], *, runs: int) -> tuple[str, ...]:
     )
 
 
-def _one_cold_call(env: dict[str, str]) -> float:
+def _one_cold_call(env: dict[str, str], run: int) -> float:
     """Time the call in a new process that has answered something local before."""
-    with StdioServer(OURS, env) as server:
+    empty = {**env, "CIVIT_MCP_CACHE_DIR": f"{env['CIVIT_MCP_CACHE_DIR']}-{run}"}
+    with StdioServer(OURS, empty) as server:
         server.call("list_catalog", {})
         began = time.perf_counter()
         result = server.call("get_generation_data", {"image_id": TEN_LORAS_IMAGE})

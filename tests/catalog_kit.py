@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from civit_mcp.files import Disk
 from civit_mcp.models.records import FileRecord, VersionRecord
 
 SHA = "AB" * 32
+#: what a clean folder may hold of backups
+BACKUP = re.compile(r"/\.civit-mcp/backups(/(models|loras)-\d{4}-\d\d-\d\d\.json)?$")
 
 
 def a_file(number: int = 1, **fields: Any) -> FileRecord:
@@ -64,7 +67,11 @@ def homes(folder: Path, version_id: int) -> list[str]:
 def leftovers(folder: Path) -> list[str]:
     """What a clean folder does not hold."""
     fine = {"models.json", "loras.json", "lock", "history.jsonl", ".civit-mcp"}
-    return sorted(path.name for path in folder.rglob("*") if path.name not in fine)
+    return sorted(
+        path.name
+        for path in folder.rglob("*")
+        if path.name not in fine and not BACKUP.search(path.as_posix())
+    )
 
 
 def history(folder: Path) -> list[dict[str, Any]]:
@@ -137,6 +144,10 @@ class Counting(Quick):
     def read_at(self, handle: int, start: int) -> bytes:
         self._step("read_at")
         return super().read_at(handle, start)
+
+    def stat_open(self, handle: int) -> os.stat_result:
+        self._step("stat_open")
+        return super().stat_open(handle)
 
     def truncate(self, handle: int, size: int) -> None:
         self._step("truncate")

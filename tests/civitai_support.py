@@ -1,7 +1,13 @@
 """What the tests of the client share: a clock to turn by hand, and a client on it."""
 
+import asyncio
+import os
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
+
+import anyio
+import anyio.lowlevel
 
 from civit_mcp.civitai import CivitaiClient, Clock, RetryPolicy
 from civit_mcp.config import Settings
@@ -33,7 +39,13 @@ class HandClock(Clock):
 
 
 def settings(**values: Any) -> Settings:
-    unset = {"civitai_api_key": None, "civitai_session_token": None, "offline": False}
+    unset: dict[str, Any] = {
+        "civitai_api_key": None,
+        "civitai_session_token": None,
+        "offline": False,
+    }
+    # no folder can be there, so nothing outlives a client unless a test gives it a place
+    unset["cache_dir"] = f"{os.devnull}/cache"
     return Settings(**{"civitai_url": BASE, **unset, **values})
 
 
@@ -47,3 +59,44 @@ def client(
         retry=retry or RetryPolicy(),
         max_concurrency=most,
     )
+
+
+class TurnedClock(HandClock):
+    """Who sleeps wakes when the hands are turned past the moment, not before."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sleepers: list[tuple[float, asyncio.Event]] = []
+
+    async def sleep(self, seconds: float) -> None:
+        self.sleeps.append(seconds)
+        sleeper = (self.seconds + seconds, asyncio.Event())
+        self.sleepers.append(sleeper)
+        try:
+            await sleeper[1].wait()
+        finally:
+            self.sleepers.remove(sleeper)
+
+    async def turn(self, seconds: float) -> None:
+        """Let time pass; each sleeper acts at its own moment."""
+        end = self.seconds + seconds
+        while due := [sleeper for sleeper in self.sleepers if sleeper[0] <= end]:
+            moment, event = min(due, key=lambda sleeper: sleeper[0])
+            self.seconds = max(self.seconds, moment)
+            event.set()
+            await settle()
+        self.seconds = end
+        await settle()
+
+
+async def settle() -> None:
+    """Let everything happen that needs neither time nor a thread."""
+    for _ in range(60):
+        await anyio.lowlevel.checkpoint()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let others run until something holds; threads and sockets need their time."""
+    with anyio.fail_after(10):
+        while not condition():
+            await anyio.lowlevel.checkpoint()

@@ -1,5 +1,6 @@
 """Fixtures that every room shares."""
 
+import itertools
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
@@ -18,6 +19,8 @@ from civit_mcp.server import create_server
 RECORDED = Path(
     os.environ.get("CIVIT_MCP_RECORDED", Path(__file__).parents[2] / "shared" / "civitai-data")
 )
+#: no test finds the answers of another
+_NUMBERS = itertools.count()
 #: the modern era, found by asking, and the one that begins with a handshake
 ERAS = ("auto", "legacy")
 
@@ -36,11 +39,15 @@ def recorded() -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The developer's own key and folders stay out of the tests."""
+def _no_settings_from_outside(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """The developer's own key and folders stay out of the tests, and the tests out of them."""
     for name in list(os.environ):
         if name.startswith(("CIVITAI_", "CIVIT_MCP_", "COMFYUI_")):
             monkeypatch.delenv(name)
+    cache = tmp_path_factory.getbasetemp() / "caches" / str(next(_NUMBERS))
+    monkeypatch.setenv("CIVIT_MCP_CACHE_DIR", str(cache))
 
 
 @pytest.fixture(scope="session")
@@ -61,6 +68,7 @@ def sandbox(_stand_in: Sandbox) -> Iterator[Sandbox]:
 @pytest.fixture
 def settings(sandbox: Sandbox, tmp_path: Path) -> Settings:
     """A server's settings: the stand-in as CivitAI, everything else in a fresh folder."""
+    (tmp_path / "models").mkdir()
     return Settings(
         civitai_url=sandbox.base_url,
         catalog_dir=tmp_path / "catalog",

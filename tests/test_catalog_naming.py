@@ -67,11 +67,11 @@ def test_a_long_name_is_cut_between_characters_and_keeps_its_extension() -> None
 
 def test_a_unique_name_carries_the_version_then_a_number() -> None:
     taken = {key("a.pt"), key("A_5.PT")}
-    assert unique("a.pt", 5, taken) == "a_5_2.pt"
-    assert unique("b.pt", 5, taken) == "b_5.pt"
+    assert unique("a.pt", 5, is_taken=taken.__contains__) == "a_5_2.pt"
+    assert unique("b.pt", 5, is_taken=taken.__contains__) == "b_5.pt"
     long = safe_file_name("x" * 400 + ".pt")
-    assert unique(long, 123456, {key(long)}).endswith("_123456.pt")
-    assert len(unique(long, 123456, {key(long)}).encode()) <= NAME_BYTES
+    assert unique(long, 123456, is_taken={key(long)}.__contains__).endswith("_123456.pt")
+    assert len(unique(long, 123456, is_taken={key(long)}.__contains__).encode()) <= NAME_BYTES
 
 
 def test_names_that_a_file_system_may_confuse_share_a_key() -> None:

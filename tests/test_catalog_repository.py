@@ -300,7 +300,7 @@ def test_a_snapshot_finds_entries_by_version_hash_and_stem(tmp_path: Path) -> No
     five = snapshot.by_version(5)
     assert five is not None
     assert (five.catalog, five.category_id, five.version_id) == ("models", "loras", "5")
-    assert snapshot.by_sha256(SHA) is five
+    assert snapshot.by_sha256(SHA) == five
     assert [entry.version_id for entry in snapshot.by_stem("FIVE")] == ["5", "6"]
     assert [entry.version_id for entry in snapshot.by_stem("Seven-X")] == ["7"]
     assert snapshot.by_version(99) is None

@@ -8,9 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from civit_mcp.catalog.presence import status_of
+from civit_mcp.catalog.presence import Roots
 from civit_mcp.catalog.routing import Place, is_lora, route, style_category
 from tests.catalog_kit import a_file, a_version
+
+
+def status_of(root: Path | None, dest: str, file: str) -> str:
+    return "present" if Roots.at(root).find(dest, file) else "missing"
 
 
 def routed(*, main: bool = True, file: dict[str, Any] | None = None, **version: Any) -> Any:

@@ -105,6 +105,8 @@ def test_read_only_holds_for_call(run: Run) -> None:
         ("CIVIT_MCP_MAX_LEVEL", "spicy"),
         ("CIVIT_MCP_READ_ONLY", "perhaps"),
         ("CIVIT_MCP_LOG_LEVEL", "LOUD"),
+        ("CIVITAI_API_KEY", "two words"),
+        ("CIVITAI_SESSION_TOKEN", "schl\u00fcssel"),
     ],
 )
 def test_a_wrong_setting_is_named_without_its_value(run: Run, name: str, value: str) -> None:
@@ -135,7 +137,7 @@ def test_check_reports_each_subject_on_a_line(run: Run, tmp_path: Path) -> None:
     verdicts = {line[8:].split(":")[0]: line.split()[0] for line in done.stdout.splitlines()}
     assert verdicts == {
         "settings": "ok", "catalog": "ok", "catalog folder": "ok", "models root": "ok",
-        "CivitAI": "ok", "key": "ok",
+        "answer cache": "ok", "CivitAI": "ok", "key": "ok",
     }  # fmt: skip
     assert SANDBOX_KEY not in done.stdout + done.stderr
 

@@ -4,8 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from civit_mcp.generation import Air, guess_hash_type, normalise_name, parse_air
-from civit_mcp.generation.names import as_hash, as_id, as_name, as_weight, kind_of, stem
+from civit_mcp.generation import guess_hash_type, normalise_name
+from civit_mcp.generation.names import as_hash, as_name, as_weight, kind_of, stem
+from civit_mcp.models.air import Air, parse_air
+from civit_mcp.models.ids import MAX_ID, as_id
 from civit_mcp.models.records import EMPTY_HASHES
 
 
@@ -126,7 +128,7 @@ def test_words_that_say_no_name_are_none() -> None:
         (
             "urn:air:sdxl:checkpoint:civitai:827184@2514310+2402203",
             Air(
-                ecosystem="sdxl", type="checkpoint", id="827184", version="2514310", file_id=2402203
+                ecosystem="sdxl", type="checkpoint", id="827184", version="2514310", file="2402203"
             ),
         ),
         (
@@ -192,9 +194,9 @@ def test_no_text_breaks_the_air_reader(text: str) -> None:
 
 @given(
     st.sampled_from(["", "air:", "urn:air:"]),
-    st.integers(1, 10**12),
-    st.integers(1, 10**12) | st.none(),
-    st.integers(1, 10**12) | st.none(),
+    st.integers(1, MAX_ID),
+    st.integers(1, MAX_ID) | st.none(),
+    st.integers(1, MAX_ID) | st.none(),
 )
 def test_a_composed_air_comes_apart_again(
     prefix: str, model: int, version: int | None, file: int | None

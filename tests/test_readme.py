@@ -1,5 +1,6 @@
 """What the README says is compared with the code, and its commands are run."""
 
+import inspect
 import itertools
 import json
 import re
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 from mcp import Client
 
+from civit_mcp.civitai import CivitaiClient
 from civit_mcp.cli.options import COMMANDS, SWITCH_FLAGS, VALUE_FLAGS
 from civit_mcp.config import Settings
 from civit_mcp.server import create_server
@@ -48,7 +50,8 @@ def snippet(name: str) -> str:
 
 
 async def test_the_tool_table_is_the_tool_list(settings: Settings) -> None:
-    async with Client(create_server(settings)) as client:
+    every = settings.model_copy(update={"toolsets": ("all",)})
+    async with Client(create_server(every)) as client:
         listed = (await client.list_tools()).tools
     arguments = {tool.name: set(tool.input_schema.get("properties", {})) for tool in listed}
 
@@ -59,6 +62,33 @@ async def test_the_tool_table_is_the_tool_list(settings: Settings) -> None:
         assert row[1] == tool.toolset
         assert set(ticked(row[2])) == arguments[tool.name]
         assert row[4] == ("yes" if tool.writes else "no")
+
+
+async def test_the_endpoint_table_is_the_client_and_each_row_is_proved(
+    settings: Settings,
+) -> None:
+    async with Client(create_server(settings)) as client:
+        resources = {str(r.uri) for r in (await client.list_resources()).resources}
+        templates = (await client.list_resource_templates()).resource_templates
+    offered = {tool.name for tool in ALL_TOOLS} | resources | {t.uri_template for t in templates}
+    methods = {
+        name
+        for name, member in inspect.getmembers(CivitaiClient, inspect.iscoroutinefunction)
+        if not name.startswith("_") and name not in ("aclose", "prepare")
+    }
+    proofs = {
+        found
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for found in re.findall(
+            r"^(?:async )?def (test_\w+)", path.read_text("utf-8"), re.MULTILINE
+        )
+    }
+
+    rows = table("endpoints")
+    assert sorted(ticked(row[1])[0] for row in rows) == sorted(methods)
+    assert {ticked(row[2])[0] for row in rows} <= offered
+    assert {ticked(row[3])[0] for row in rows} <= proofs
+    assert len({row[0] for row in rows}) == len(rows)
 
 
 def test_the_settings_table_is_the_settings() -> None:

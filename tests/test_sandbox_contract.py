@@ -485,14 +485,86 @@ def test_caches_may_keep_what_nobody_signed_in_for(http: httpx.Client) -> None:
     assert "cache-control" not in http.get("/api/v1/enums").headers
 
 
-def test_permissions_users_and_vault_answer(http: httpx.Client) -> None:
+def test_a_search_for_creators_counts_no_further_than_the_next_row(http: httpx.Client) -> None:
+    every = v1(http, "creators", limit=200)
+    assert every["metadata"]["totalPages"] == 1
+    whole = [row["username"] for row in every["items"]]
+    walked: list[str] = []
+    for page in range(1, 200):
+        answer = v1(http, "creators", query="", limit=3, page=page)
+        metadata = answer["metadata"]
+        walked += [row["username"] for row in answer["items"]]
+        assert ("prevPage" in metadata) == (page > 1)
+        assert metadata["totalItems"] == min(len(whole), page * 3 + 1)
+        if not metadata["hasMore"]:
+            break
+    assert walked == whole
+    assert all(row.get("modelCount") != 0 for row in every["items"])
+
+
+def test_permissions_and_users_answer(http: httpx.Client) -> None:
     assert v1(http, "permissions/check", entityIds="51001,999") == {"51001": True, "999": False}
     assert http.get("/api/v1/permissions/check").status_code == 400
+    assert http.get("/api/v1/permissions/check?entityIds=a").status_code == 400
     assert v1(http, "users", query="harbor")["items"][0]["username"] == "harbor_lantern"
-    assert http.get("/api/v1/vault/all", headers=KEY).json()["items"] == []
-    assert http.get("/api/v1/vault/toggle-version", headers=KEY).status_code == 405
-    toggled = http.post("/api/v1/vault/toggle-version?modelVersionId=51001", headers=KEY)
-    assert toggled.json()["success"] is True
+    assert len(v1(http, "users")["items"]) == 5
+
+
+def test_the_vault_remembers_what_was_toggled(sandbox: Sandbox, http: httpx.Client) -> None:
+    def asked(path: str) -> Any:
+        return http.get(f"/api/v1/vault/{path}", headers=KEY).json()
+
+    def toggle(version_id: object) -> httpx.Response:
+        path = f"/api/v1/vault/toggle-version?modelVersionId={version_id}"
+        return http.post(path, headers=KEY)
+
+    sandbox.clear()
+    assert asked("all") == {
+        "items": [],
+        "totalItems": 0,
+        "currentPage": 1,
+        "pageSize": 60,
+        "totalPages": 0,
+    }
+    first = toggle(world.DEMO_LORA_VERSION).json()
+    assert first["success"] is True
+    assert toggle(world.DEMO_CHECKPOINT_VERSION).json()["vaultId"] == first["vaultId"] + 1
+    newest = asked("all?limit=1")
+    assert (newest["totalItems"], newest["totalPages"]) == (2, 2)
+    assert newest["items"][0]["modelVersionId"] == world.DEMO_CHECKPOINT_VERSION
+    by_name = [row["modelName"] for row in asked("all?sort=Model%20Name")["items"]]
+    assert by_name == sorted(by_name)
+    assert [row["type"] for row in asked("all?types=LORA&types=VAE")["items"]] == ["LORA"]
+    assert asked("all?query=golden%20hour")["totalItems"] == 1
+    held = asked(f"check-vault?modelVersionIds={world.DEMO_LORA_VERSION},9")
+    assert held[0]["vaultItem"]["id"] == first["vaultId"]
+    assert held[1] == {"modelVersionId": 9, "vaultItem": None}
+    assert asked("get")["vault"]["usedStorageKb"] > 0
+    assert toggle(world.DEMO_LORA_VERSION).json() == {"success": True}
+    assert asked("all")["totalItems"] == 1
+    sandbox.clear()
+    assert asked("get")["vault"]["usedStorageKb"] == 0
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "toggle-version?modelVersionId=51001", 405),
+        ("POST", "all", 405),
+        ("POST", "toggle-version", 400),
+        ("POST", "toggle-version?modelVersionId=x", 400),
+        ("POST", f"toggle-version?modelVersionId={world.DELETED_VERSION}", 404),
+        ("GET", "check-vault", 400),
+        ("GET", "all?types=LORA", 500),
+        ("GET", "all?sort=Oldest", 400),
+        ("GET", "all?limit=0", 400),
+    ],
+)
+def test_the_vault_refuses_as_civitai_does(
+    http: httpx.Client, method: str, path: str, status: int
+) -> None:
+    assert http.request(method, f"/api/v1/vault/{path}").status_code == 401
+    assert http.request(method, f"/api/v1/vault/{path}", headers=KEY).status_code == status
 
 
 # --- tRPC
@@ -708,6 +780,97 @@ def test_the_feed_ends_and_ignores_a_cursor_marked_undefined(http: httpx.Client)
     assert answer.json()["result"]["data"]["json"]["items"][0]["id"] == seen[0]
 
 
+def feed(http: httpx.Client, given: dict[str, Any]) -> list[int]:
+    """Ids of the whole feed, page by page."""
+    seen: list[int] = []
+    asked = dict(given)
+    for _ in range(200):
+        page = output(http, "image.getInfinite", asked)
+        seen += [row["id"] for row in page["items"]]
+        if page["nextCursor"] is None:
+            return seen
+        asked["cursor"] = page["nextCursor"]
+    raise AssertionError("the feed does not end")
+
+
+@pytest.mark.parametrize("sort", ["Most Reactions", "Most Comments", "Newest", "Oldest"])
+def test_a_collection_is_walked_in_any_order(http: httpx.Client, sort: str) -> None:
+    given = {"collectionId": world.LANDSCAPE_COLLECTION, "limit": 3, "sort": sort}
+    found = feed(http, given)
+    assert len(found) == len(set(found)) > 6
+    assert not {world.PG13_IMAGE, world.R_IMAGE} & set(found)
+    if sort == "Newest":
+        assert found == sorted(found, reverse=True)
+
+
+def test_a_key_opens_higher_levels_of_the_feed_and_no_private_collection(
+    http: httpx.Client,
+) -> None:
+    def ids(collection: int) -> set[int]:
+        given = {"collectionId": collection, "limit": 200}
+        answer = trpc(http, "image.getInfinite", given, **KEY)
+        return {row["id"] for row in answer.json()["result"]["data"]["json"]["items"]}
+
+    assert {world.PG13_IMAGE, world.R_IMAGE} <= ids(world.LANDSCAPE_COLLECTION)
+    assert ids(world.PRIVATE_COLLECTION) == set()
+
+
+def test_a_post_holds_several_pictures(http: httpx.Client) -> None:
+    found = feed(http, {"postId": world.DEMO_POST})
+    assert world.DEMO_IMAGE in found
+    assert len(found) > 1
+    shown = v1(http, "images", postId=world.DEMO_POST)["items"]
+    assert {row["id"] for row in shown} == set(found)
+
+
+def test_the_feed_is_filtered(http: httpx.Client) -> None:
+    version = {"modelVersionId": world.DEMO_LORA_VERSION}
+    assert world.DEMO_IMAGE in feed(http, version)
+    assert set(feed(http, version)) <= set(feed(http, {"modelId": world.DEMO_LORA_MODEL}))
+    assert feed(http, {"types": ["video"]}) == [world.VIDEO_IMAGE, world.TEXT_VIDEO_IMAGE]
+    tagged = feed(http, {"tags": [world.DEMO_TAG]})
+    assert world.DEMO_IMAGE in tagged
+    assert set(tagged) < set(feed(http, {}))
+    assert world.DEMO_IMAGE in feed(http, {"baseModels": ["SDXL 1.0"]})
+    assert feed(http, {"baseModels": ["Nothing"]}) == []
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"cursor": None},
+        {"cursor": "nonsense"},
+        {"sort": "MostCollected"},
+        {"sort": "Random"},
+        {"period": "Decade"},
+        {"types": ["LORA"]},
+        {"types": "image"},
+        {"limit": 201},
+        {"limit": "5"},
+        {"browsingLevel": "31"},
+        {"modelId": "4101"},
+    ],
+)
+def test_the_feed_refuses_what_its_schema_refuses(http: httpx.Client, odd: dict[str, Any]) -> None:
+    assert trpc(http, "image.getInfinite", odd).status_code == 400
+
+
+def test_the_generator_knows_published_versions_and_the_creator_s_advice(
+    http: httpx.Client,
+) -> None:
+    name = "generation.getResourceDataByIds"
+    asked = [world.DEMO_LORA_VERSION, 999, world.DELETED_VERSION, world.EARLY_ACCESS_VERSION]
+    early, lora = sorted(output(http, name, {"ids": asked}), key=lambda row: -row["id"])
+    assert lora["model"]["id"] == world.DEMO_LORA_MODEL
+    assert lora["air"].endswith(f"@{world.DEMO_LORA_VERSION}")
+    assert lora["minStrength"] <= lora["strength"] <= lora["maxStrength"]
+    assert early["id"] == world.EARLY_ACCESS_VERSION
+    assert early["hasAccess"] is False
+    assert early["paidAccess"]["endsAt"].startswith("2099")
+    for odd in ([], list(range(1, 102)), ["51001"], None):
+        assert trpc(http, name, {"ids": odd}).status_code == 400
+
+
 # --- downloads
 
 
@@ -842,6 +1005,8 @@ def test_every_named_id_of_the_world_exists(http: httpx.Client) -> None:
     images = {row["id"] for row in store.image_rows}
     for name, value in vars(world).items():
         if not name.isupper() or name == "NO_SUCH_IMAGE" or isinstance(value, str):
+            continue
+        if "COLLECTION" in name or name in ("DEMO_POST", "DEMO_TAG"):
             continue
         known: Any = images if "IMAGE" in name else store.versions
         known = store.models if "MODEL" in name else known
@@ -1016,15 +1181,31 @@ def test_no_query_makes_the_stand_in_fail(
         lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner),
         max_leaves=6,
     ),
-    name=st.sampled_from(["image.get", "image.getInfinite", "tag.getVotableTags", "post.get"]),
+    name=st.sampled_from(
+        [
+            "image.get",
+            "image.getInfinite",
+            "tag.getVotableTags",
+            "post.get",
+            "generation.getResourceDataByIds",
+        ]
+    ),
 )
 @settings(
-    max_examples=120,
+    max_examples=60,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 def test_no_trpc_input_makes_the_stand_in_fail(http: httpx.Client, value: Any, name: str) -> None:
-    for asked in (value, {"id": value}, {"type": "image", "id": value, "limit": value}):
+    filters = ("sort", "cursor", "types", "tags", "collectionId", "modelId", "browsingLevel")
+    questions = (
+        value,
+        {"id": value, "ids": value},
+        {"type": "image", "id": value, "limit": value},
+        dict.fromkeys(filters, value),
+        *({key: value} for key in filters),
+    )
+    for asked in questions:
         text = quote(json.dumps({"json": asked}))
         answer = http.get(f"/api/trpc/{name}?input={text}", headers=SITE)
         assert answer.status_code in (200, 400, 404)

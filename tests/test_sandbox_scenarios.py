@@ -337,6 +337,62 @@ def test_storage_has_faults_of_its_own(sandbox: Sandbox, http: httpx.Client) -> 
     assert httpx.get(link).status_code == 200
 
 
+def test_who_is_no_member_has_no_vault(sandbox: Sandbox, http: httpx.Client) -> None:
+    key = {"authorization": f"Bearer {SANDBOX_KEY}"}
+    toggle = f"/api/v1/vault/toggle-version?modelVersionId={world.DEMO_LORA_VERSION}"
+    assert http.get("/api/v1/me", headers=key).json()["isMember"] is True
+    sandbox.use("no-membership")
+    me = http.get("/api/v1/me", headers=key).json()
+    assert (me["isMember"], me["tier"]) == (False, "free")
+    assert http.get("/api/v1/vault/get", headers=key).json() == {"vault": None}
+    assert http.get("/api/v1/vault/all", headers=key).json()["items"] == []
+    assert http.post(toggle, headers=key).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("name", "header"),
+    [
+        ("filename-utf8", "attachment; filename*=UTF-8''{}"),
+        ("filename-both", "attachment; filename=\"fallback.bin\"; filename*=UTF-8''{}"),
+        ("filename-path", 'attachment; filename="../../models/{}"'),
+        ("filename-missing", ""),
+    ],
+)
+def test_storage_names_the_file_in_several_ways_or_not_at_all(
+    sandbox: Sandbox, http: httpx.Client, name: str, header: str
+) -> None:
+    sandbox.use(name)
+    link = http.get(f"/api/download/models/{world.DEMO_LORA_VERSION}").headers["location"]
+    answer = http.get(link, headers={"range": "bytes=0-9"})
+    assert answer.status_code == 206
+    shown = answer.headers.get("content-disposition", "")
+    assert shown == header.format("GoldenHourGradingXL.safetensors")
+
+
+@pytest.mark.parametrize("name", ["empty-pages", "repeat-cursor"])
+def test_the_feed_knows_the_faults_of_lists(
+    sandbox: Sandbox, http: httpx.Client, name: str
+) -> None:
+    sandbox.use(name)
+    asked: dict[str, Any] = {"collectionId": world.LANDSCAPE_COLLECTION, "limit": 5}
+    sizes, cursors = [], []
+    for _ in range(6):
+        params = {"input": json.dumps({"json": asked})}
+        page = http.get("/api/trpc/image.getInfinite", params=params).json()
+        found = page["result"]["data"]["json"]
+        sizes.append(len(found["items"]))
+        cursors.append(found["nextCursor"])
+        if found["nextCursor"] is None:
+            break
+        asked["cursor"] = found["nextCursor"]
+    if name == "empty-pages":
+        assert 0 in sizes[1:-1]
+        assert cursors[-1] is None
+        assert sum(sizes) > 5
+    else:
+        assert len(set(cursors)) == 1
+
+
 def test_faults_combine(sandbox: Sandbox, http: httpx.Client) -> None:
     sandbox.use("devalue", "origin-gate-off", "busy-once")
     assert http.get(DATA, params=INPUT).status_code == 503

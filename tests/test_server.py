@@ -53,6 +53,8 @@ async def test_a_client_lists_calls_reads_prompts_and_completes(client: Client) 
     assert tools == {
         "search_models", "get_model", "get_model_version", "get_generation_data",
         "add_to_catalog", "promote_to_lora", "list_catalog",
+        "remove_from_catalog", "edit_catalog_entry", "undo_catalog_change", "catalog_history",
+        "verify_catalog", "exchange_catalog",
     }  # fmt: skip
 
     result = await client.call_tool("get_generation_data", {"image_id": world.DEMO_IMAGE})
@@ -62,7 +64,9 @@ async def test_a_client_lists_calls_reads_prompts_and_completes(client: Client) 
     assert not added.is_error
 
     resources = {str(resource.uri) for resource in (await client.list_resources()).resources}
-    assert resources == {"catalog://models.json", "catalog://loras.json", "catalog://summary"}
+    assert resources == {
+        "catalog://models.json", "catalog://loras.json", "catalog://summary", "civitai://enums",
+    }  # fmt: skip
     templates = (await client.list_resource_templates()).resource_templates
     assert "civitai://images/{image_id}/generation-data" in {t.uri_template for t in templates}
     read = await client.read_resource("catalog://models.json")

@@ -212,11 +212,15 @@ async def test_a_file_that_is_no_catalog_is_never_touched(
         ("add_to_catalog", {"version_id": world.DEMO_LORA_VERSION}),
         ("promote_to_lora", {"version_id": world.DEMO_LORA_VERSION}),
         ("list_catalog", {}),
-        ("get_generation_data", {"image_id": world.DEMO_IMAGE}),
+        ("remove_from_catalog", {"version_id": world.DEMO_LORA_VERSION}),
+        ("edit_catalog_entry", {"file": "x", "demote": True}),
+        ("verify_catalog", {}),
     ):
         sentence = await assistant.refused(tool, **arguments)
         assert sentence.startswith("[catalog_unreadable] ")
         assert str(path) in sentence
+    answer = await assistant.ask("get_generation_data", image_id=world.DEMO_IMAGE)
+    assert any(str(path) in note for note in answer["notes"])
     assert path.read_bytes() == before
 
 

@@ -25,7 +25,12 @@ class Settings(BaseSettings):
     """Everything an operator can set. Field descriptions are the README's table."""
 
     model_config = SettingsConfigDict(
-        frozen=True, extra="ignore", env_ignore_empty=True, populate_by_name=True
+        frozen=True,
+        extra="ignore",
+        env_ignore_empty=True,
+        populate_by_name=True,
+        # a value may be a secret
+        hide_input_in_errors=True,
     )
 
     civitai_api_key: SecretStr | None = Field(
@@ -41,7 +46,7 @@ class Settings(BaseSettings):
     civitai_url: str = Field(
         default=CIVITAI_URL,
         validation_alias="CIVITAI_API_URL",
-        description="base of REST, tRPC and downloads; http only on loopback",
+        description="where CivitAI is; plain http on loopback only",
     )
     catalog_dir: Path = Field(
         default_factory=lambda: user_data_path(APP_NAME, appauthor=False),
@@ -61,7 +66,7 @@ class Settings(BaseSettings):
     read_only: bool = Field(
         default=False,
         validation_alias="CIVIT_MCP_READ_ONLY",
-        description="tools that write are neither listed nor callable",
+        description="hide and refuse every tool that writes",
     )
     toolsets: Annotated[tuple[str, ...], NoDecode] = Field(
         default=("default",),
@@ -78,11 +83,39 @@ class Settings(BaseSettings):
         validation_alias="CIVIT_MCP_CACHE_DIR",
         description="folder of the answer cache",
     )
+    token: SecretStr | None = Field(
+        default=None,
+        validation_alias="CIVIT_MCP_TOKEN",
+        description="access token for HTTP, or several; without any, one is made at start",
+    )
+    token_file: Path | None = Field(
+        default=None,
+        validation_alias="CIVIT_MCP_TOKEN_FILE",
+        description="file of access tokens, one a line, each with its limits",
+    )
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        validation_alias="CIVIT_MCP_ALLOWED_HOSTS",
+        description="names that an HTTP server beyond loopback goes by, comma list",
+    )
+    allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        validation_alias="CIVIT_MCP_ALLOWED_ORIGINS",
+        description="origins of web pages that may call over HTTP, comma list",
+    )
     log_level: LogLevel = Field(
         default="WARNING",
         validation_alias="CIVIT_MCP_LOG_LEVEL",
         description="what goes to stderr",
     )
+
+    @field_validator("civitai_api_key", "civitai_session_token")
+    @classmethod
+    def _fits_a_header(cls, value: SecretStr | None) -> SecretStr | None:
+        text = value.get_secret_value().strip() if value is not None else ""
+        if not all("!" <= letter <= "~" for letter in text):
+            raise ValueError("has characters that no HTTP header can carry; copy it again")
+        return SecretStr(text) if text else None
 
     @field_validator("civitai_url")
     @classmethod
@@ -104,14 +137,14 @@ class Settings(BaseSettings):
             return text.upper() if info.field_name == "log_level" else _level_name(text)
         return value
 
-    @field_validator("toolsets", mode="before")
+    @field_validator("toolsets", "allowed_hosts", "allowed_origins", mode="before")
     @classmethod
     def _comma_list(cls, value: Any) -> Any:
         if isinstance(value, str):
             return tuple(part.strip().lower() for part in value.split(",") if part.strip())
         return value
 
-    @field_validator("catalog_dir", "cache_dir", "models_root")
+    @field_validator("catalog_dir", "cache_dir", "models_root", "token_file")
     @classmethod
     def _at_home(cls, value: Path | None) -> Path | None:
         return value.expanduser().absolute() if value is not None else None
@@ -128,7 +161,7 @@ class Settings(BaseSettings):
 
     def secrets(self) -> tuple[str, ...]:
         """Every secret value, for redaction."""
-        found = (self.civitai_api_key, self.civitai_session_token)
+        found = (self.civitai_api_key, self.civitai_session_token, self.token)
         return tuple(secret.get_secret_value() for secret in found if secret is not None)
 
 

@@ -14,7 +14,7 @@ import stat
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -67,6 +67,10 @@ class Disk:
         os.lseek(handle, start, os.SEEK_SET)
         with os.fdopen(os.dup(handle), "rb") as stream:
             return stream.read()
+
+    def stat_open(self, handle: int) -> os.stat_result:
+        """Stat an open file."""
+        return os.fstat(handle)
 
     def truncate(self, handle: int, size: int) -> None:
         """Cut a file and stand at its end."""
@@ -169,26 +173,44 @@ def read(disk: Disk, path: Path) -> bytes | None:
         return None
 
 
-@contextmanager
-def held(disk: Disk, path: Path) -> Iterator[Callable[[], bytes | None]]:
-    """Hold on to the file that stands at `path` now; the callable reads it as it is by then.
+class Held:
+    """A file that was opened before it was replaced."""
 
-    After a replacement it still reads the old file, so that what a program wrote into that
-    one in the meantime is seen. None when there was no file.
+    def __init__(self, disk: Disk, handle: int | None, data: bytes | None) -> None:
+        """Take an open handle, or what was read where none may stay open."""
+        self._disk = disk
+        self._handle = handle
+        self._data = data
+
+    def read(self) -> bytes | None:
+        """Read it as it is by now; None when there was no file."""
+        return self._data if self._handle is None else self._disk.read_at(self._handle, 0)
+
+    def written_ns(self) -> int | None:
+        """When it was last written to; None where nobody can tell."""
+        return None if self._handle is None else self._disk.stat_open(self._handle).st_mtime_ns
+
+
+@contextmanager
+def held(disk: Disk, path: Path) -> Iterator[Held]:
+    """Hold on to the file that stands at `path` now.
+
+    After a replacement it is still the old file, so that what a program wrote into that one
+    in the meantime is seen.
     """
     try:
         handle = disk.open_old(path)
     except FileNotFoundError:
-        yield lambda: None
+        yield Held(disk, None, None)
         return
     try:
         if os.name == "posix":
-            yield lambda: disk.read_at(handle, 0)
+            yield Held(disk, handle, None)
             return
         data = disk.read_at(handle, 0)
     finally:
         disk.close(handle)
-    yield lambda: data  # other systems refuse to replace a file that is open
+    yield Held(disk, None, data)  # other systems refuse to replace a file that is open
 
 
 def stage(disk: Disk, target: Path, data: bytes) -> Path:

@@ -13,7 +13,7 @@ from mcp.types import (
 )
 
 from civit_mcp.app import App, CivitServer
-from civit_mcp.errors import NotFound
+from civit_mcp.errors import CivitError
 from civit_mcp.models.catalogued import CatalogName
 
 JSON: Final = "application/json"
@@ -73,6 +73,18 @@ class _Readers:
                 "CivitAI's whole answer about how an image was made",
                 self.raw_generation_data,
             ),
+            (
+                "civitai://enums",
+                "enums",
+                "The words that filters take: types, base models, sorts, periods, levels",
+                self.enums,
+            ),
+            (
+                "civitai://enums/{kind}",
+                "enums-kind",
+                "One list of filter words: types, base_models, sorts, periods, levels, file_types",
+                self.enums_of_kind,
+            ),
         )
         for uri, name, description, function in table:
             server.resource(uri, name=name, description=description, mime_type=JSON)(function)
@@ -115,19 +127,26 @@ class _Readers:
         raw = await generation.raw_generation_data(self.app.desk, image_id)
         return json.dumps(raw, ensure_ascii=False)
 
+    async def enums(self) -> str:
+        from civit_mcp.usecases import directory
+
+        return (await directory.list_enums(self.app.desk)).model_dump_json()
+
+    async def enums_of_kind(self, kind: str) -> str:
+        from civit_mcp.usecases import directory
+
+        known = directory.known_kind(kind)
+        return (await directory.list_enums(self.app.desk, known)).model_dump_json()
+
     async def _file(self, name: CatalogName) -> str:
         from civit_mcp.usecases import shelving
 
         return await shelving.catalog_text(self.app.desk, name)
 
     async def _category(self, name: CatalogName, category: str) -> str:
-        data = json.loads((await self._file(name)).removeprefix("\ufeff"), strict=False)
-        for shelf in data.get("categories") or []:
-            if isinstance(shelf, dict) and str(shelf.get("id")) == category:
-                return json.dumps(shelf, ensure_ascii=False)
-        raise NotFound(
-            f"{name}.json has no category '{category[:80]}'", "read catalog://summary for the ids"
-        )
+        from civit_mcp.usecases import inventory
+
+        return await inventory.category_text(self.app.desk, name, category)
 
 
 def _register_completion(server: CivitServer, app: App) -> None:
@@ -138,10 +157,15 @@ def _register_completion(server: CivitServer, app: App) -> None:
         context: CompletionContext | None,
     ) -> Completion | None:
         del context
-        words = await _words(app, ref, argument.name)
+        try:
+            words = await _words(app, ref, argument.name)
+        except CivitError:
+            # a catalog that cannot be read suggests nothing; reading it says why
+            return None
         typed = argument.value.casefold()
-        fitting = [word for word in words if word.casefold().startswith(typed)]
-        fitting += [w for w in words if typed in w.casefold() and w not in set(fitting)]
+        holding = [word for word in words if typed in word.casefold()]
+        # those that begin with what was typed go first; sorting keeps the order within both
+        fitting = sorted(holding, key=lambda word: not word.casefold().startswith(typed))
         return Completion(
             values=fitting[:MAX_COMPLETIONS],
             total=len(fitting),
@@ -152,13 +176,12 @@ def _register_completion(server: CivitServer, app: App) -> None:
 async def _words(
     app: App, ref: PromptReference | ResourceTemplateReference, argument: str
 ) -> list[str]:
-    """What may stand in an argument: base models, the catalog's categories and version ids."""
-    if argument == "base_model":
-        from civit_mcp.models.base_models import BASE_MODELS
+    """What may stand in an argument: filter words, the catalog's categories and version ids."""
+    from civit_mcp.usecases import directory
 
-        return [row.name for row in BASE_MODELS.values()]
-    if isinstance(ref, PromptReference):
-        return []
+    words = directory.filter_words(argument)
+    if words or isinstance(ref, PromptReference):
+        return list(words)
     entries = (await app.desk.snapshot()).entries
     if argument == "category":
         name = "loras" if "loras" in ref.uri else "models"

@@ -5,52 +5,88 @@ history, and turned round. Making it twice makes it once.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final, Literal
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal, get_args
 
 from civit_mcp.catalog.document import Document
-from civit_mcp.catalog.pieces import Raw
+from civit_mcp.catalog.lists import Seam
 from civit_mcp.models.catalogued import CatalogName
 
 NAMES: Final[tuple[CatalogName, ...]] = ("models", "loras")
+Action = Literal["insert", "remove", "replace"]
+_OPTIONAL: Final = ("was", "lead", "after", "close", "hollow", "hollow_list")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Edit:
-    """One entry put in or taken out. `entry` is its JSON text, exactly as it stood."""
+    """One entry put in, taken out or rewritten. `entry` is its JSON text, exactly as it stood."""
 
     catalog: CatalogName
-    action: Literal["insert", "remove"]
+    action: Action
     category: str
     category_name: str
     entry: str
     #: place among the category's items; None puts it last
     position: int | None = None
-    #: the category is there only because of this edit
+    #: the category is there only because of this edit, or goes with it
     new_category: bool = False
+    #: what a rewritten entry was before
+    was: str | None = None
+    #: how the entry was joined to its list: before it, before the next one, at the list's end
+    lead: str | None = None
+    after: str | None = None
+    close: str | None = None
+    #: how the list was written while it had no entries, and the list of categories likewise
+    hollow: str | None = None
+    hollow_list: str | None = None
+
+    @property
+    def seam(self) -> Seam | None:
+        """How the entry was joined to its list, where that is known."""
+        if self.lead is None:
+            return None
+        return Seam(self.lead, self.after or "", self.close or "]")
+
+    def turned_round(self) -> "Edit":
+        """The edit that takes this one back."""
+        match self.action:
+            case "insert":
+                return replace(self, action="remove")
+            case "remove":
+                return replace(self, action="insert")
+            case "replace":
+                assert self.was is not None
+                return replace(self, entry=self.was, was=self.entry)
 
     def to_json(self) -> dict[str, Any]:
         """Spell it for journal and history."""
-        return {name: getattr(self, name) for name in self.__slots__}
+        full = {name: getattr(self, name) for name in self.__slots__}
+        return {k: v for k, v in full.items() if k not in _OPTIONAL or v is not None}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Edit":
         """Read `to_json` back; raises LookupError, TypeError or ValueError on anything else."""
         catalog, action, position = data["catalog"], data["action"], data["position"]
         texts = {name: data[name] for name in ("category", "category_name", "entry")}
-        if catalog not in NAMES or action not in ("insert", "remove"):
+        optional: dict[str, Any] = {name: data.get(name) for name in _OPTIONAL}
+        if catalog not in NAMES or action not in get_args(Action):
             raise ValueError("no such catalog or action")
         if not all(isinstance(text, str) for text in texts.values()):
+            raise TypeError("no text")
+        if not all(text is None or isinstance(text, str) for text in optional.values()):
             raise TypeError("no text")
         if position is not None and not isinstance(position, int):
             raise TypeError("no position")
         Document.value_of(texts["entry"])
+        if action == "replace":
+            Document.value_of(data["was"])
         return cls(
             catalog=catalog,
             action=action,
             position=position,
             new_category=data.get("new_category") is True,
             **texts,
+            **optional,
         )
 
 
@@ -64,10 +100,19 @@ class Change:
     verb: str
     version_id: str | None
     edits: tuple[Edit, ...]
+    #: the change that this one takes back
+    undoes: str | None = None
 
     def of(self, catalog: CatalogName) -> tuple[Edit, ...]:
         """The edits of one file."""
         return tuple(edit for edit in self.edits if edit.catalog == catalog)
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Names of the model files whose entries it touches."""
+        said = (Document.value_of(edit.entry) for edit in self.edits)
+        names = (value.get("file") for value in said if isinstance(value, dict))
+        return tuple(name for name in names if isinstance(name, str))
 
     @property
     def catalogs(self) -> tuple[CatalogName, ...]:
@@ -82,25 +127,74 @@ class Change:
 
     def to_json(self) -> dict[str, Any]:
         """Spell it for journal and history."""
-        return {
+        facts = {
             "change_id": self.id,
             "time": self.time,
             "verb": self.verb,
             "version_id": self.version_id,
             "edits": [edit.to_json() for edit in self.edits],
         }
+        return facts if self.undoes is None else {**facts, "undoes": self.undoes}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Change":
         """Read `to_json` back; raises LookupError, TypeError or ValueError on anything else."""
-        version_id = data["version_id"]
+        version_id, undoes = data["version_id"], data.get("undoes")
         return cls(
             id=str(data["change_id"]),
             time=str(data["time"]),
             verb=str(data["verb"]),
             version_id=None if version_id is None else str(version_id),
             edits=tuple(Edit.from_json(edit) for edit in data["edits"]),
+            undoes=None if undoes is None else str(undoes),
         )
+
+
+def carry_out(
+    documents: Mapping[CatalogName, Document], change: Change, *, date: str
+) -> tuple[Change, dict[CatalogName, Document]]:
+    """Make a change on both files; it with all that is needed to take it back, and the files.
+
+    Only files that the change alters are among the answers.
+    """
+    made = dict(documents)
+    edits: list[Edit] = []
+    for edit in change.edits:
+        here = made[edit.catalog]
+        known = located(here, edit)
+        made[edit.catalog] = apply_one(here, known)
+        edits.append(known)
+    fresh = {
+        name: made[name].stamped(date)
+        for name in change.catalogs
+        if made[name] is not documents[name]
+    }
+    return replace(change, edits=tuple(edits)), fresh
+
+
+def located(document: Document, edit: Edit) -> Edit:
+    """Say in the edit where it takes place and what will be needed to take it back."""
+    if edit.action == "insert":
+        home = next((one for one in document.categories if one.id == edit.category), None)
+        hollow = document.hollow(edit.category)
+        return replace(
+            edit,
+            category_name=home.name if home else edit.category_name,
+            position=len(home.values) if home and edit.position is None else edit.position or 0,
+            new_category=home is None,
+            hollow=hollow if home else None,
+            hollow_list=None if home else hollow,
+        )
+    spot = find(document, edit)
+    if spot is None:
+        return edit
+    index, position = spot
+    home = next(one for one in document.categories if one.index == index)
+    found = replace(edit, category=home.id, category_name=home.name, position=position)
+    if edit.action == "replace":
+        return found
+    seam = document.seam(index, position)
+    return replace(found, lead=seam.lead, after=seam.after, close=seam.close)
 
 
 def apply(document: Document, edits: Iterable[Edit], *, date: str, again: bool = False) -> Document:
@@ -118,42 +212,57 @@ def apply(document: Document, edits: Iterable[Edit], *, date: str, again: bool =
 
 def apply_one(document: Document, edit: Edit, *, again: bool = False) -> Document:
     """Make one edit without counting it."""
-    if edit.action == "remove":
-        spot = find(document, edit)
-        return document if spot is None else document.remove(*spot)
-    if again and _is_there(document, edit):
+    if edit.action == "insert":
+        if again and _is_there(document, edit):
+            return document
+        return document.insert(
+            edit.category, edit.category_name, edit.entry, edit.position, seam=edit.seam
+        )
+    spot = find(document, edit)
+    if spot is None:
         return document
-    return document.insert(edit.category, edit.category_name, edit.entry, edit.position)
+    if edit.action == "replace":
+        return document.replace(*spot, edit.entry)
+    shorter = document.remove(*spot, hollow=edit.hollow)
+    if edit.new_category:
+        return shorter.without_category(edit.category, edit.hollow_list)
+    return shorter
 
 
 def find(document: Document, edit: Edit) -> tuple[int, int] | None:
-    """Where the edit's very entry stands: category index and position."""
-    best: tuple[tuple[bool, bool], tuple[int, int]] | None = None
-    value = Document.value_of(edit.entry)
-    for category in document.categories:
-        at_home = category.id == edit.category
-        for position, item in enumerate(category.entries):
-            node = item.node
-            if isinstance(node, Raw) and (node.text == edit.entry or node.value == value):
-                rank = (at_home, at_home and position == edit.position)
-                if best is None or rank > best[0]:
-                    best = rank, (category.index, position)
+    """Where the entry that an edit takes out or rewrites stands: category index and position."""
+    sought = edit.was if edit.action == "replace" and edit.was is not None else edit.entry
+    return find_value(document, Document.value_of(sought), edit.category, edit.position)
+
+
+def find_value(
+    document: Document, value: Any, category: str, position: int | None
+) -> tuple[int, int] | None:
+    """Where an entry that says `value` stands; the place that is named is preferred."""
+    for one in document.categories:  # where it is said to be, it nearly always is
+        here = position is not None and 0 <= position < len(one.values) and one.id == category
+        if here and position is not None and one.values[position] == value:
+            return one.index, position
+    best: tuple[bool, tuple[int, int]] | None = None
+    for one in document.categories:
+        at_home = one.id == category
+        for place, said in enumerate(one.values):
+            if said == value and (best is None or at_home > best[0]):
+                best = at_home, (one.index, place)
     return best[1] if best else None
 
 
 def _is_there(document: Document, edit: Edit) -> bool:
-    if find(document, edit) is not None:
-        return True
     value = Document.value_of(edit.entry)
-    identity = _identity(value)
-    return identity is not None and any(
-        isinstance(item.node, Raw) and _identity(item.node.value) == identity
-        for category in document.categories
-        for item in category.entries
+    if find_value(document, value, edit.category, edit.position) is not None:
+        return True
+    wanted = identity(value)
+    return wanted is not None and any(
+        identity(said) == wanted for category in document.categories for said in category.values
     )
 
 
-def _identity(value: Any) -> tuple[str, str] | None:
+def identity(value: Any) -> tuple[str, str] | None:
     """What stays the same when another program refreshes an entry's other fields."""
     if not isinstance(value, dict) or value.get("civitai_version_id") is None:
         return None

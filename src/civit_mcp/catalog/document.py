@@ -8,6 +8,7 @@ the last one counts.
 """
 
 import json
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -17,9 +18,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from civit_mcp.catalog import layout
+from civit_mcp.catalog.decoding import decode, undisturbed
+from civit_mcp.catalog.lists import Seam, put_back, restored, without
 from civit_mcp.catalog.pieces import (
-    DECODER,
     Array,
+    Entries,
     Item,
     Member,
     Node,
@@ -49,7 +52,28 @@ class Category:
     index: int
     id: str
     name: str
-    entries: tuple[Item, ...]
+    #: what stands under `models`, be it a list or not
+    written: Node | None
+
+    @property
+    def models(self) -> Array | Entries | None:
+        """The list of its items, if there is one."""
+        return self.written if isinstance(self.written, Array | Entries) else None
+
+    @property
+    def entries(self) -> tuple[Item, ...]:
+        """Its items as they stand, whatever they are."""
+        return self.models.items if self.models is not None else ()
+
+    @property
+    def values(self) -> list[Any]:
+        """What its items say, without cutting them apart."""
+        return self.models.values if isinstance(self.models, Entries) else []
+
+    def source(self, position: int) -> str:
+        """The text of one item, exactly as it stands."""
+        assert isinstance(self.models, Entries)
+        return source_of(self.models.item(position).node)
 
 
 @dataclass(frozen=True)
@@ -77,7 +101,8 @@ class Document:
                 "restore the file from a backup, or delete it to begin an empty catalog",
             )
         try:
-            return cls._cut(text, path)
+            with undisturbed():
+                return cls._cut(text, path)
         except JSONDecodeError as error:
             raise CatalogUnreadable(
                 f"'{path}' is not valid JSON: {error.msg} at line {error.lineno}, "
@@ -109,22 +134,26 @@ class Document:
     @staticmethod
     def value_of(entry: str) -> Any:
         """Read an entry's text as the file's own entries are read; ValueError if it is none."""
-        value, end = DECODER.raw_decode(entry)
+        value, end = decode(entry, 0)
         if end != len(entry):
             raise JSONDecodeError("Extra data", entry, end)
         return value
 
     def render(self) -> bytes:
         """Join the pieces."""
-        return self.text.encode("utf-8")
+        # part by part, because one text of all would be copied whole once more
+        return b"".join(part.encode("utf-8") for part in self._parts())
 
     @property
     def text(self) -> str:
-        """The whole file as text."""
+        """The whole file."""
+        return "".join(self._parts())
+
+    def _parts(self) -> list[str]:
         parts = [self.head]
         join(self.root, parts)
         parts.append(self.tail)
-        return "".join(parts)
+        return parts
 
     @property
     def version(self) -> int:
@@ -135,7 +164,7 @@ class Document:
             return int(value)
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             return 0
-        return int(value)
+        return int(value) if math.isfinite(value) else 0
 
     @property
     def date(self) -> str:
@@ -153,9 +182,8 @@ class Document:
         for index, item in enumerate(listed.items if isinstance(listed, Array) else ()):
             if isinstance(item.node, Object):
                 models = item.node.get("models")
-                entries = models.items if isinstance(models, Array) else ()
                 name, shown = (_text(item.node.get(key)) for key in ("id", "name"))
-                yield Category(index, name, shown, entries)
+                yield Category(index, name, shown, models)
 
     def stamped(self, date: str) -> "Document":
         """Count one more change, made at `date`; keys that are missing are added."""
@@ -169,11 +197,18 @@ class Document:
         return replace(self, root=root)
 
     def insert(
-        self, category: str, category_name: str, entry: str, position: int | None = None
+        self,
+        category: str,
+        category_name: str,
+        entry: str,
+        position: int | None = None,
+        *,
+        seam: Seam | None = None,
     ) -> "Document":
         """Put an entry (JSON text) into a category, at the end unless a position is given.
 
-        The first category with that id takes it; none has it: one is added at the end.
+        The first category with that id takes it; none has it: one is added at the end. With a
+        `seam` the entry goes back as it once stood, character for character.
         """
         found = next((c for c in self.categories if c.id == category), None)
         if found is None:
@@ -185,16 +220,64 @@ class Document:
             return grown.insert(category, category_name, entry)
         listed, home = self._home(found.index)
         models, home = self._list(home, "models")
-        models = self._with_item(models, entry, position, depth=3, read=read_raw)
+        if seam is not None:
+            models = put_back(models, entry, position, seam)
+        else:
+            models = self._with_item(models, entry, position, depth=3, read=read_raw)
         return self._with_category(listed, found.index, home.put("models", models))
 
-    def remove(self, index: int, position: int) -> "Document":
-        """Take an entry out of the category at `index`; the category stays."""
+    def remove(self, index: int, position: int, *, hollow: str | None = None) -> "Document":
+        """Take an entry out of the category at `index`; the category stays.
+
+        `hollow` is how the list was written before it got its first entry: nothing when its
+        key was not there.
+        """
         listed, home = self._home(index)
         models = home.get("models")
-        assert isinstance(models, Array)
-        shorter = _without(models, position)
+        assert isinstance(models, Array | Entries)
+        shorter = without(models, position)
+        if hollow is not None and isinstance(shorter, Array):
+            return self._with_category(listed, index, restored(home, "models", hollow))
         return self._with_category(listed, index, home.put("models", shorter))
+
+    def replace(self, index: int, position: int, entry: str) -> "Document":
+        """Give the entry at a place another text."""
+        listed, home = self._home(index)
+        models = home.get("models")
+        assert isinstance(models, Entries)
+        item = models.item(position)._replace(node=read_raw(entry, 0)[0])
+        fresh = models.edited(position, gone=1, new=(item,))
+        return self._with_category(listed, index, home.put("models", fresh))
+
+    def seam(self, index: int, position: int) -> Seam:
+        """How the entry at a place is joined to what is around it."""
+        _, home = self._home(index)
+        models = home.get("models")
+        assert isinstance(models, Entries)
+        following = position + 1 < len(models.values)
+        after = models.item(position + 1).lead if following else ""
+        return Seam(models.item(position).lead, after, models.close)
+
+    def hollow(self, category: str) -> str | None:
+        """How a category's list without entries is written; None when it has some."""
+        found = next((c for c in self.categories if c.id == category), None)
+        node = self.root.get("categories") if found is None else found.written
+        if isinstance(node, Entries) or (isinstance(node, Array) and node.items):
+            return None
+        return "" if node is None else source_of(node)
+
+    def without_category(self, category: str, hollow: str | None) -> "Document":
+        """Take out an empty category that has nothing of its own; any other stays."""
+        found = next((c for c in self.categories if c.id == category), None)
+        if found is None or not isinstance(found.models, Array) or found.models.items:
+            return self
+        listed, home = self._home(found.index)
+        if [member.key for member in home.members] != ["id", "name", "models"]:
+            return self
+        shorter = without(listed, found.index)
+        if not shorter.items and hollow is not None:
+            return replace(self, root=restored(self.root, "categories", hollow))
+        return replace(self, root=self.root.put("categories", shorter))
 
     def _home(self, index: int) -> tuple[Array, Object]:
         listed = self.root.get("categories")
@@ -209,10 +292,10 @@ class Document:
         root = self.root.put("categories", listed._replace(items=tuple(items)))
         return replace(self, root=root)
 
-    def _list(self, owner: Object, key: str) -> tuple[Array, Object]:
+    def _list(self, owner: Object, key: str) -> tuple[Any, Object]:
         """Find the list under `key`, made where it is missing or null."""
         node = owner.get(key)
-        if isinstance(node, Array):
+        if isinstance(node, Array | Entries):
             return node, owner
         if node is None:
             fresh = Array((), "]")
@@ -250,36 +333,45 @@ class Document:
         return Object((Member(lead, label, key, node),), close)
 
     def _with_item(
-        self, owner: Array, text: str, position: int | None, *, depth: int, read: Reader
-    ) -> Array:
+        self,
+        owner: Array | Entries,
+        text: str,
+        position: int | None,
+        *,
+        depth: int,
+        read: Reader,
+    ) -> Array | Entries:
         """Add an item in the manner of its neighbours."""
+        if isinstance(owner, Entries):
+            return self._with_entry(owner, text, position)
         items = list(owner.items)
         place = len(items) if position is None else min(max(position, 0), len(items))
         if not items:
             lead, close = self._style.frame(depth + 1, "]")
             fitted = layout.fit(text, self._style, lead=lead, neighbour=None)
-            return Array((Item(lead, read(fitted, 0)[0]),), close)
-        near = items[-1]
-        space = near.lead.partition(",")[2] if len(items) > 1 else near.lead
+            first = (Item(lead, read(fitted, 0)[0]),)
+            return Entries.of(first, close) if read is read_raw else Array(first, close)
+        items.insert(place, self._fitted(items[-1], text, alone=len(items) == 1, read=read))
+        return Array(tuple(items), owner.close)
+
+    def _with_entry(self, owner: Entries, text: str, position: int | None) -> Array | Entries:
+        size = len(owner.values)
+        near = owner.last()
+        item = self._fitted(near, text, alone=size == 1, read=read_raw)
+        if position is None or position >= size:
+            return owner.edited(size, new=(item,))
+        if position > 0:
+            return owner.edited(position, new=(item,))
+        space = near.lead.partition(",")[2] if size > 1 else near.lead
+        after = f",{owner.item(0).lead}"
+        return owner.edited(0, new=(item._replace(lead=space),), after=after)
+
+    def _fitted(self, near: Item, text: str, *, alone: bool, read: Reader) -> Item:
+        """An item that follows others in the manner of `near`, the last of them."""
+        space = near.lead if alone else near.lead.partition(",")[2]
         fitted = layout.fit(text, self._style, lead=space, neighbour=source_of(near.node))
-        node = read(fitted, 0)[0]
-        if place == 0:
-            items[0] = items[0]._replace(lead=f",{items[0].lead}")
-            items.insert(0, Item(space, node))
-        else:
-            gap = space if len(items) > 1 or "\n" in space else self._style.gap
-            items.insert(place, Item(f",{gap}", node))
-        return owner._replace(items=tuple(items))
-
-
-def _without(owner: Array, position: int) -> Array:
-    items = list(owner.items)
-    gone = items.pop(position)
-    if not items:
-        return Array((), "]")
-    if position == 0:
-        items[0] = items[0]._replace(lead=gone.lead)
-    return owner._replace(items=tuple(items))
+        gap = space if not alone or "\n" in space else self._style.gap
+        return Item(f",{gap}", read(fitted, 0)[0])
 
 
 def _text(node: Node | None) -> str:

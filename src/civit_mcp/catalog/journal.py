@@ -1,9 +1,11 @@
 """The private folder: lock, journal and history.
 
     <catalog folder>/.civit-mcp/
-    ├── lock            held by whoever writes
-    ├── journal.json    a change that is decided and perhaps not finished
-    └── history.jsonl   every change made, one line each
+    ├── lock              held by whoever writes
+    ├── journal.json      a change that is decided and perhaps not finished
+    ├── history.jsonl     the changes made, one line each
+    ├── history.1.jsonl   those before, once the other has grown
+    └── backups/          see `backups`
 
 The journal is the commit point. While it stands, its change counts as made, and whoever
 finds it finishes it. It carries its own checksum: one that does not fit was never decided.
@@ -23,6 +25,9 @@ from civit_mcp.models.catalogued import CatalogName
 FOLDER: Final = ".civit-mcp"
 _FORMAT: Final = 1
 _TAIL: Final = 1 << 16
+#: a history of this size is put aside, if it holds this many changes, and a new one begun
+HISTORY_BYTES: Final = 4_000_000
+HISTORY_CHANGES: Final = 100
 
 
 def digest(data: bytes | None) -> str | None:
@@ -104,6 +109,11 @@ class Private:
         """The history's path."""
         return self.folder / "history.jsonl"
 
+    @property
+    def older_history(self) -> Path:
+        """The path of the changes before those of the history."""
+        return self.folder / "history.1.jsonl"
+
     def pending(self) -> bytes | None:
         """The journal as it stands; None when no change is on its way."""
         with files.explained(self.journal, "read"):
@@ -125,14 +135,34 @@ class Private:
             self.disk, self.history, line, start=entry.history_size, mark=b'"change_id": ' + mark
         )
 
+    def turn_over(self) -> None:
+        """Put a long history aside, so that it and the one before it stay bounded.
+
+        Only the lock's holder may call, and only while no change is on its way. At least the
+        last `HISTORY_CHANGES` changes stay readable.
+        """
+        if self.history_size() < HISTORY_BYTES:
+            return
+        with files.explained(self.history, "put aside"):
+            data = files.read(self.disk, self.history) or b""
+            if data.count(b"\n") >= HISTORY_CHANGES:
+                self.disk.replace(self.history, self.older_history)
+                self.disk.sync_folder(self.folder)
+
     def changes(self) -> list[Change]:
         """Every remembered change, oldest first; lines that cannot be read are passed over."""
-        with files.explained(self.history, "read"):
-            data = files.read(self.disk, self.history) or b""
-        return [change for line in data.splitlines() if (change := _change(line)) is not None]
+        found = []
+        for path in (self.older_history, self.history):
+            with files.explained(path, "read"):
+                data = files.read(self.disk, path) or b""
+            found += [change for line in data.split(b"\n") if (change := _change(line))]
+        return found
 
     def last_change(self) -> Change | None:
         """The newest remembered change."""
+        return self._last_of_history() or next(reversed(self.changes()), None)
+
+    def _last_of_history(self) -> Change | None:
         with files.explained(self.history, "read"):
             size = self.history_size()
             tail = b""

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Container
+from collections.abc import Callable
 from pathlib import PurePosixPath
 from typing import Final
 
@@ -71,13 +71,13 @@ def safe_file_name(text: str) -> str:
     return _cut(stem, suffix)
 
 
-def unique(name: str, version_id: int, taken: Container[str]) -> str:
-    """Choose a name that nobody in the catalogs has; `taken` holds `key`s."""
+def unique(name: str, version_id: int, *, is_taken: Callable[[str], bool]) -> str:
+    """Choose a name that nobody in the catalogs has; `is_taken` is asked for `key`s."""
     suffix = _suffix(name)
     stem = name[: len(name) - len(suffix)]
     chosen = _cut(stem, f"_{version_id}{suffix}")
     count = 2
-    while key(chosen) in taken:
+    while is_taken(key(chosen)):
         chosen = _cut(stem, f"_{version_id}_{count}{suffix}")
         count += 1
     return chosen

@@ -1,25 +1,118 @@
-"""Whether an entry's file is on the disk."""
+"""Whether an entry's file is on the disk, in whichever of ComfyUI's model folders.
 
+ComfyUI looks for models below its own `models` folder and, where `extra_model_paths.yaml`
+names more folders, there too. A section of that file has a `base_path` and, per kind of model,
+one or several folders, a line each.
+"""
+
+import os
 import re
 import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Final
+
+EXTRA_PATHS: Final = "extra_model_paths.yaml"
+#: a file of paths this large is something else
+_MAX_BYTES: Final = 1_000_000
+#: two names that ComfyUI has for the same kind of model
+_SAME_KIND: Final = (frozenset({"text_encoders", "clip"}), frozenset({"diffusion_models", "unet"}))
 
 
-def status_of(models_root: Path | None, dest: str, file: str) -> Literal["present", "missing"]:
-    """`present` for a non-empty regular file at its place under the models root.
+@dataclass(frozen=True)
+class Roots:
+    """The models root and the folders that ComfyUI searches besides it."""
 
-    The place stays inside the root. A link counts for what it leads to, wherever that is:
-    people keep their weights on other disks and link to them.
+    root: Path | None
+    #: what tells whether the files of extra paths changed
+    stamp: tuple[tuple[Path, int, int], ...] = field(default=(), repr=False)
+
+    @classmethod
+    def at(cls, root: Path | None) -> "Roots":
+        """Look which files name extra folders; they are read when a file is looked for."""
+        found = []
+        for folder in (root, root.parent) if root is not None else ():
+            path = folder / EXTRA_PATHS
+            try:
+                seen = path.stat()
+            except (OSError, ValueError):
+                continue
+            found.append((path, seen.st_mtime_ns, seen.st_size))
+        return cls(root, tuple(found))
+
+    def find(self, dest: str, file: str) -> Path | None:
+        """Where an entry's file is: a regular one that is not empty; None when it is nowhere."""
+        return next((path for path in self.places(dest, file) if is_model(path)), None)
+
+    def places(self, dest: str, file: str) -> Iterator[Path]:
+        """Everywhere an entry's file may be. A place stays inside the folder it begins with."""
+        first = place(self.root, dest, file)
+        if first is None:
+            return
+        yield first
+        assert self.root is not None
+        kind, *below = first.relative_to(self.root).parts
+        for name in _names_of(kind):
+            if name != kind:
+                yield self.root.joinpath(name, *below)
+            for folder in self.extra.get(name, ()):
+                yield folder.joinpath(*below)
+
+    @cached_property
+    def extra(self) -> Mapping[str, tuple[Path, ...]]:
+        """Kind of model -> the folders that the files of extra paths name for it, in order."""
+        return self._extra[0]
+
+    @cached_property
+    def notes(self) -> tuple[str, ...]:
+        """What could not be read of the files of extra paths."""
+        return self._extra[1]
+
+    @cached_property
+    def folders(self) -> tuple[Path, ...]:
+        """Every folder that holds models, outermost only."""
+        named = [self.root] if self.root is not None else []
+        named += [folder for folders in self.extra.values() for folder in folders]
+        kept: list[Path] = []
+        for folder in sorted(dict.fromkeys(named), key=lambda path: len(path.parts)):
+            if not any(folder.is_relative_to(outer) for outer in kept):
+                kept.append(folder)
+        return tuple(kept)
+
+    @cached_property
+    def _extra(self) -> tuple[dict[str, tuple[Path, ...]], tuple[str, ...]]:
+        found: list[tuple[bool, str, Path]] = []
+        notes: list[str] = []
+        for path, _, size in self.stamp:
+            if size > _MAX_BYTES:
+                notes.append(f"'{path}' is too large to be a list of folders and was not read")
+                continue
+            try:
+                found += _folders(_loaded(path), path.parent)
+            except (OSError, ValueError, RecursionError) as error:
+                reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+                notes.append(f"'{path}' could not be read, so its folders are left out: {reason}")
+        kinds: dict[str, list[Path]] = {}
+        # a default section goes before the others, as in ComfyUI
+        for _, kind, folder in sorted(found, key=lambda row: not row[0]):
+            if folder not in kinds.setdefault(kind, []):
+                kinds[kind].append(folder)
+        return {kind: tuple(folders) for kind, folders in kinds.items()}, tuple(notes)
+
+
+def is_model(path: Path) -> bool:
+    """Whether a regular, non-empty file is there.
+
+    A link counts for what it leads to, wherever that is: people keep their weights on other
+    disks and link to them.
     """
-    path = place(models_root, dest, file)
-    if path is None:
-        return "missing"
     try:
         found = path.stat()
     except (OSError, ValueError):  # ValueError: NUL or a lone surrogate in the name
-        return "missing"
-    return "present" if stat.S_ISREG(found.st_mode) and found.st_size > 0 else "missing"
+        return False
+    return stat.S_ISREG(found.st_mode) and found.st_size > 0
 
 
 def place(models_root: Path | None, dest: str, file: str) -> Path | None:
@@ -33,3 +126,42 @@ def place(models_root: Path | None, dest: str, file: str) -> Path | None:
     if ".." in parts or re.match(r"\s*[A-Za-z]:", dest):
         return None
     return models_root.joinpath(*parts)
+
+
+def _names_of(kind: str) -> tuple[str, ...]:
+    same = next((names for names in _SAME_KIND if kind in names), frozenset())
+    return (kind, *sorted(same - {kind}))
+
+
+def _loaded(path: Path) -> Any:
+    import yaml  # noqa: PLC0415 - most people have no such file, and starting should be quick
+
+    try:
+        return yaml.safe_load(path.read_text("utf-8-sig"))
+    except yaml.YAMLError as error:
+        raise ValueError(" ".join(str(error).split())[:200]) from error
+
+
+def _folders(data: Any, here: Path) -> Iterator[tuple[bool, str, Path]]:
+    """(is it a default section, kind of model, folder) for each folder that is named."""
+    for section in data.values() if isinstance(data, dict) else ():
+        if not isinstance(section, dict):
+            continue
+        base = section.get("base_path")
+        start = _resolved(base, here) if isinstance(base, str) and base.strip() else here
+        default = section.get("is_default") is True
+        for kind, lines in section.items():
+            if kind in ("base_path", "is_default") or not isinstance(kind, str):
+                continue
+            texts = lines if isinstance(lines, list) else [lines]
+            for text in texts:
+                for line in text.splitlines() if isinstance(text, str) else ():
+                    if line.strip():
+                        yield default, kind, _resolved(line, start)
+
+
+def _resolved(text: str, start: Path) -> Path:
+    if "\0" in text:
+        raise ValueError("a path in it has a NUL character")
+    named = os.path.expandvars(os.path.expanduser(text.strip()))  # noqa: PTH111 - a name with no home stays
+    return Path(os.path.normpath(start / named))

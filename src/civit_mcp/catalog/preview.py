@@ -3,7 +3,7 @@
 from collections.abc import Container, Iterator, Mapping
 from itertools import pairwise
 
-from civit_mcp.catalog.change import NAMES, Change, apply_one
+from civit_mcp.catalog.change import NAMES, Change, Edit, apply_one
 from civit_mcp.catalog.document import Document
 from civit_mcp.models.catalogued import CatalogName
 
@@ -23,8 +23,11 @@ def diff_of(
             continue
         # step by step, because one step changes one run of lines: no search is needed
         steps = [documents[name], documents[name].stamped(date)]
-        for edit in edits:
-            steps.append(apply_one(steps[-1], edit))
+        for run in _runs(edits):
+            step = steps[-1]
+            for edit in run:
+                step = apply_one(step, edit)
+            steps.append(step)
         if name in existing:
             lines += [f"--- {name}.json", f"+++ {name}.json"]
             texts = [_lines(step) for step in steps]
@@ -33,6 +36,16 @@ def diff_of(
         else:
             lines += ["--- /dev/null", f"+++ {name}.json", *_block([], _lines(steps[-1]))]
     return "\n".join(lines)
+
+
+def _runs(edits: tuple[Edit, ...]) -> list[list[Edit]]:
+    """Edits that alter one run of lines together: entries put at the end of one category."""
+    if any(edit.action != "insert" or edit.position is not None for edit in edits):
+        return [[edit] for edit in edits]
+    runs: dict[str, list[Edit]] = {}
+    for edit in edits:
+        runs.setdefault(edit.category, []).append(edit)
+    return list(runs.values())
 
 
 def _lines(document: Document) -> list[str]:

@@ -3,37 +3,37 @@
 Each verb decides purely, from what both files say, and hands its change to the store.
 """
 
-import json
-import math
-import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from civit_mcp import files
-from civit_mcp.catalog import naming, routing
+from civit_mcp.catalog import editing, moving, undoing
+from civit_mcp.catalog.adding import NO_ROOT, Adding, chosen
 from civit_mcp.catalog.change import NAMES, Change, Edit
 from civit_mcp.catalog.document import EMPTY
-from civit_mcp.catalog.presence import status_of
+from civit_mcp.catalog.importing import Bundle, incoming
+from civit_mcp.catalog.presence import Roots
 from civit_mcp.catalog.preview import diff_of
-from civit_mcp.catalog.snapshot import (
-    DocumentInfo,
-    Entry,
-    Snapshot,
-    categories_of,
-    entries_of,
-    text_of,
+from civit_mcp.catalog.snapshot import DocumentInfo, Snapshot
+from civit_mcp.catalog.table import Table
+from civit_mcp.catalog.transaction import Decision, State, Store, Written, aware
+from civit_mcp.catalog.verbs import Address, new_change
+from civit_mcp.catalog.verifying import Hasher
+from civit_mcp.models.catalogued import (
+    AddAnswer,
+    CatalogName,
+    ChangeAnswer,
+    ExchangeAnswer,
+    PromoteAnswer,
 )
-from civit_mcp.catalog.transaction import Decision, State, Store, aware
-from civit_mcp.errors import BadReference, NotALora, NotFound
-from civit_mcp.models.base_models import look_up
-from civit_mcp.models.catalogued import AddAnswer, CatalogName, PromoteAnswer
-from civit_mcp.models.delivery import gate_of, main_file
-from civit_mcp.models.records import FileRecord, VersionRecord
+from civit_mcp.models.records import VersionRecord
 
-A = TypeVar("A", AddAnswer, PromoteAnswer)
-NO_ROOT: Final = "no models root is set, so every file counts as missing"
+__all__ = ["NO_ROOT", "Catalog"]
+
+A = TypeVar("A", AddAnswer, PromoteAnswer, ChangeAnswer, ExchangeAnswer)
+Request = tuple[VersionRecord, int | None]
 
 
 def _now() -> datetime:
@@ -41,7 +41,11 @@ def _now() -> datetime:
 
 
 class Catalog:
-    """`models.json` and `loras.json` of one folder. Synchronous and thread-safe."""
+    """`models.json` and `loras.json` of one folder. Synchronous and thread-safe.
+
+    Every verb may raise `CatalogUnreadable`, `CatalogLocked` and `Conflict` beside what it
+    names itself. `dry_run` answers the same with the diff, and writes nothing.
+    """
 
     def __init__(
         self,
@@ -58,10 +62,18 @@ class Catalog:
         self._store = Store(folder, lock_timeout=lock_timeout, now=now, disk=disk)
         self._now = now
         self._known: Snapshot | None = None
+        #: contents of model files, as far as somebody asked for them
+        self.hasher = Hasher()
+
+    # -- reading
 
     def snapshot(self) -> Snapshot:
         """Both files as of one moment; cheap while the files stay as they are."""
         return self._snapshot(self._store.read())
+
+    def fingerprint(self) -> str:
+        """A text that is another one when either file changed; costs two looks, no reading."""
+        return repr(self._store.stamps())
 
     def raw(self, name: CatalogName) -> str:
         """One file's text as it stands; a file that is not there reads as an empty catalog."""
@@ -69,8 +81,10 @@ class Catalog:
         return EMPTY if text is None else text
 
     def history(self) -> list[Change]:
-        """Every change that was made through civit-mcp, oldest first."""
+        """The changes that were made through civit-mcp, oldest first; at least the last 100."""
         return self._store.private.changes()
+
+    # -- writing
 
     def add(
         self, version: VersionRecord, file_id: int | None = None, *, dry_run: bool = False
@@ -78,30 +92,151 @@ class Catalog:
         """Put a version's file into models.json.
 
         The main file unless `file_id` names another. Raises `BadReference` for a file id
-        that the version does not have, `CatalogUnreadable`, `CatalogLocked`, `Conflict`.
+        that the version does not have.
         """
-        file = _chosen(version, file_id)
+        file = chosen(version, file_id)
 
         def decide(state: State) -> Decision[AddAnswer]:
-            return self._add(state, version, file)
+            adding = Adding(self._snapshot(state), aware(self._now()))
+            answer = adding.add(version, file)
+            return self._decided("add", version.id, answer, adding.edits)
 
         return self._run(decide, dry_run=dry_run)
 
-    def promote(self, version_id: int, *, dry_run: bool = False) -> PromoteAnswer:
+    def add_many(self, requests: Sequence[Request], *, dry_run: bool = False) -> list[AddAnswer]:
+        """Put several versions' files into models.json as one change; an answer for each.
+
+        Every answer carries the same change id, if anything was added; the first of a dry run
+        the diff. Raises `BadReference` for a file id that its version does not have.
+        """
+        chosen_files = [(version, chosen(version, file_id)) for version, file_id in requests]
+        outcomes: list[AddAnswer] = []
+
+        def decide(state: State) -> Decision[AddAnswer]:
+            adding = Adding(self._snapshot(state), aware(self._now()))
+            outcomes[:] = [adding.add(version, file) for version, file in chosen_files]
+            return self._decided("add", None, AddAnswer(status="done"), adding.edits)
+
+        whole = self._run(decide, dry_run=dry_run)
+        shown = {"change_id": whole.change_id, "dry_run": whole.dry_run}
+        answers = [outcome.model_copy(update=shown) for outcome in outcomes]
+        if answers:
+            notes = [*answers[0].notes, *whole.notes]
+            answers[0] = answers[0].model_copy(update={"diff": whole.diff, "notes": notes})
+        return answers
+
+    def promote(self, version_id: int | str, *, dry_run: bool = False) -> PromoteAnswer:
         """Move a LoRA from models.json into its category of loras.json, unchanged.
 
-        Raises `NotFound` when neither file has it, `NotALora`, `CatalogUnreadable`,
-        `CatalogLocked`, `Conflict`.
+        Raises `NotFound` when neither file has it, `NotALora`.
         """
 
         def decide(state: State) -> Decision[PromoteAnswer]:
-            return self._promote(state, version_id)
+            answer, edits = moving.promote(self._snapshot(state), version_id)
+            return self._decided("promote", version_id, answer, edits)
 
         return self._run(decide, dry_run=dry_run)
 
+    def demote(self, address: Address, *, dry_run: bool = False) -> ChangeAnswer:
+        """Move an entry from loras.json back into models.json; raises `NotFound`."""
+        return self._moved("demote", address, lambda s: moving.demote(s, address), dry_run)
+
+    def remove(self, address: Address, *, dry_run: bool = False) -> ChangeAnswer:
+        """Take an entry out; the model's file stays on the disk.
+
+        Raises `NotFound`, and `BadReference` when several entries have that address.
+        """
+        return self._moved("remove", address, lambda s: moving.remove(s, address), dry_run)
+
+    def move(
+        self,
+        address: Address,
+        *,
+        category: str | None = None,
+        dest: str | None = None,
+        dry_run: bool = False,
+    ) -> ChangeAnswer:
+        """Put an entry into another category of its file, or give it another folder.
+
+        Raises `NotFound`, and `BadReference` for a folder outside the models root.
+        """
+
+        def decide(snapshot: Snapshot) -> moving.Moved:
+            return moving.move(snapshot, address, category=category, dest=dest)
+
+        return self._moved("move", address, decide, dry_run)
+
+    def edit(
+        self, address: Address, fields: Mapping[str, Any], *, dry_run: bool = False
+    ) -> ChangeAnswer:
+        """Write optional fields of an entry; an empty value takes a field out.
+
+        Raises `NotFound`, and `BadReference` for a field or value that cannot be written.
+        """
+        return self._moved("edit", address, lambda s: editing.edit(s, address, fields), dry_run)
+
+    def undo(self, change_id: str | None = None, *, dry_run: bool = False) -> ChangeAnswer:
+        """Take a change back; without an id the newest that still holds.
+
+        Raises `NotFound` when there is none, `Conflict` when something happened since that
+        taking it back would lose or double.
+        """
+
+        def decide(state: State) -> Decision[ChangeAnswer]:
+            changes = self.history()
+            change = undoing.to_undo(changes, change_id)
+            edits = undoing.inverse(state.documents, changes, change)
+            notes = [f"took back '{change.verb}' of {change.time}"]
+            answer = ChangeAnswer(status="undone", undoes=change.id, notes=notes)
+            return self._decided("undo", change.version_id, answer, edits, undoes=change.id)
+
+        return self._run(decide, dry_run=dry_run)
+
+    def take_in(self, bundle: Bundle, *, dry_run: bool = False) -> ExchangeAnswer:
+        """Put in the entries of another catalog that this one does not have, as one change."""
+
+        def decide(state: State) -> Decision[ExchangeAnswer]:
+            answer, edits = incoming(self._snapshot(state), bundle)
+            return self._decided("import", None, answer, edits)
+
+        return self._run(decide, dry_run=dry_run)
+
+    # -- deciding
+
+    def _moved(
+        self,
+        verb: str,
+        address: Address,
+        decide_on: Callable[[Snapshot], moving.Moved],
+        dry_run: bool,
+    ) -> ChangeAnswer:
+        def decide(state: State) -> Decision[ChangeAnswer]:
+            moved = decide_on(self._snapshot(state))
+            return self._decided(verb, address.version_id, moved.answer, moved.edits)
+
+        return self._run(decide, dry_run=dry_run)
+
+    def _decided(
+        self,
+        verb: str,
+        version_id: int | str | None,
+        answer: A,
+        edits: Sequence[Edit],
+        *,
+        undoes: str | None = None,
+    ) -> Decision[A]:
+        if not edits:
+            return Decision(answer)
+        change = new_change(aware(self._now()), verb, version_id, edits, undoes=undoes)
+        return Decision(answer.model_copy(update={"change_id": change.id}), change)
+
     def _run(self, decide: Callable[[State], Decision[A]], *, dry_run: bool) -> A:
         if not dry_run:
-            return self._store.write(decide)
+            written: Written[A] = self._store.write(decide)
+            if not written.trouble:
+                return written.answer
+            notes = [*written.answer.notes, *written.trouble]
+            return written.answer.model_copy(update={"notes": notes})
         state = self._store.read(recover=False)
         decision = decide(state)
         shown: dict[str, Any] = {"dry_run": True, "change_id": None}
@@ -114,258 +249,32 @@ class Catalog:
 
     def _snapshot(self, state: State) -> Snapshot:
         known = self._known
+        roots = Roots.at(self.models_root)
         exists = {name: state.seen[name].digest is not None for name in NAMES}
-        if known is not None and all(
-            known.sources[name] is state.documents[name]
-            and known.documents[name].exists == exists[name]
-            for name in NAMES
-        ):
-            return known
-        entries: list[Entry] = []
-        for name in NAMES:
-            document = state.documents[name]
-            if known is not None and known.sources[name] is document:
-                entries += (entry for entry in known.entries if entry.catalog == name)
-            else:
-                entries += entries_of(name, document)
+        if known is not None:
+            if known.roots == roots:
+                roots = known.roots
+            same = all(
+                known.tables[name].document is state.documents[name]
+                and known.documents[name].exists == exists[name]
+                for name in NAMES
+            )
+            if same and known.roots is roots:
+                return known
+        tables = {
+            name: known.tables[name]
+            if known is not None and known.tables[name].document is document
+            else Table(name, document)
+            for name, document in state.documents.items()
+        }
         snapshot = Snapshot(
-            entries=tuple(entries),
+            tables=tables,
             documents={
                 name: DocumentInfo(one.path, exists[name], one.version, one.date)
                 for name, one in state.documents.items()
             },
-            categories=categories_of(entries, state.documents),
-            models_root=self.models_root,
-            sources=state.documents,
+            roots=roots,
             remembered=self._store.private.last_change,
         )
         self._known = snapshot
         return snapshot
-
-    # -- deciding
-
-    def _add(
-        self, state: State, version: VersionRecord, file: FileRecord | None
-    ) -> Decision[AddAnswer]:
-        catalog = self._snapshot(state)
-        if (there := catalog.by_version(version.id)) is not None:
-            return Decision(self._already(catalog, there, file))
-        gate = gate_of(version, aware(self._now()))
-        if gate is not None and not (gate.kind == "no_public_file" and file is not None):
-            return Decision(AddAnswer(status="restricted", reason=gate.reason))
-        if file is None:
-            return _refused("the version has no public model file")
-        main = main_file(version)
-        place = routing.route(version, file, is_main=main is None or main is file)
-        if isinstance(place, str):
-            return _refused(place)
-        name = naming.safe_file_name(file.name)
-        if not name:
-            return _refused(f"the file's name '{naming.clean(file.name)}' cannot be used on a disk")
-        sha256 = file.hashes.get("SHA256", "").upper()
-        notes = []
-        for other in catalog.by_file(name):
-            if sha256 and other.hash == sha256 and _folder(other.dest) == _folder(place.dest):
-                return Decision(self._already(catalog, other, file))
-        if name != file.name:
-            notes.append(f"stored as '{name}'; CivitAI's own name is not safe on every disk")
-        if catalog.by_file(name):
-            taken = name
-            name = naming.unique(name, version.id, catalog.file_keys)
-            notes.append(f"'{taken}' is another entry's file, so this one is called '{name}'")
-        twin = catalog.by_sha256(sha256)
-        if twin is not None:
-            notes.append(f"the same content is in the catalog as '{twin.file}' in '{twin.dest}'")
-        existing = [one.id for one in state.documents["models"].categories]
-        category = _category(version, place, existing)
-        entry = _entry(version, file, name=name, dest=place.dest)
-        edit = _insert(state, "models", category, place.name, json.dumps(entry, ensure_ascii=False))
-        if self.models_root is None:
-            notes.append(NO_ROOT)
-        change = self._change("add", version.id, (edit,))
-        answer = AddAnswer(
-            status="added",
-            file=name,
-            name=entry["name"],
-            category=category,
-            dest=place.dest,
-            catalog_status=status_of(self.models_root, place.dest, name),
-            change_id=change.id,
-            notes=notes,
-        )
-        return Decision(answer, change)
-
-    def _already(self, catalog: Snapshot, there: Entry, file: FileRecord | None) -> AddAnswer:
-        notes = []
-        if file is not None and file.id is not None and there.file_id not in (None, str(file.id)):
-            notes.append(
-                f"the entry holds file {there.file_id} of the version; file {file.id} was not added"
-            )
-        if self.models_root is None:
-            notes.append(NO_ROOT)
-        return AddAnswer(
-            status="already_exists",
-            file=there.file,
-            name=there.name,
-            category=there.category_id,
-            dest=there.dest,
-            catalog_status=catalog.status(there),
-            notes=notes,
-        )
-
-    def _promote(self, state: State, version_id: int) -> Decision[PromoteAnswer]:
-        found = self._snapshot(state).all_of_version(version_id)
-        kept = [entry for entry in found if entry.catalog == "loras"]
-        here = [entry for entry in found if entry.catalog == "models"]
-        moving = [entry for entry in here if routing.is_lora(entry.category_id, entry.dest)]
-        if not found:
-            raise NotFound(
-                f"version '{version_id}' is in neither models.json nor loras.json",
-                "add it with add_to_catalog first",
-            )
-        if not moving and not kept:
-            raise NotALora(
-                f"version '{version_id}' is '{here[0].file}' in category "
-                f"'{here[0].category_id}' and folder '{here[0].dest}', which is no LoRA"
-            )
-        out = tuple(_remove(entry) for entry in moving)
-        if kept:
-            return self._kept(kept[0], moving, out)
-        first = moving[0]
-        base = first.base_model or text_of(first.raw.get("civitai_base_model"))
-        existing = [one.id for one in state.documents["loras"].categories]
-        category, name = routing.style_category(base, existing)
-        # an entry that stands twice moves once
-        once = {(_folder(entry.dest), naming.key(entry.file)): entry for entry in moving[::-1]}
-        into = tuple(
-            _insert(state, "loras", category, name, entry.text, after=place)
-            for place, entry in enumerate(reversed(once.values()))
-        )
-        change = self._change("promote", version_id, (*into, *out))
-        notes = []
-        if len(moving) > len(into):
-            notes.append(f"it stood {len(moving)} times in models.json; it is once in loras.json")
-        answer = PromoteAnswer(
-            status="promoted",
-            file=first.file,
-            name=first.name,
-            category=category,
-            dest=first.dest,
-            change_id=change.id,
-            notes=notes,
-        )
-        return Decision(answer, change)
-
-    def _kept(
-        self, kept: Entry, moving: list[Entry], out: tuple[Edit, ...]
-    ) -> Decision[PromoteAnswer]:
-        notes = []
-        change = None
-        if moving:
-            change = self._change("promote", kept.version_id, out)
-            notes.append("it was in both files; the one in models.json was removed")
-            if any(entry.raw != kept.raw for entry in moving):
-                notes.append("the removed one had other fields; the history keeps it whole")
-        answer = PromoteAnswer(
-            status="already_exists",
-            file=kept.file,
-            name=kept.name,
-            category=kept.category_id,
-            dest=kept.dest,
-            change_id=change.id if change else None,
-            notes=notes,
-        )
-        return Decision(answer, change)
-
-    def _change(self, verb: str, version_id: int | str | None, edits: tuple[Edit, ...]) -> Change:
-        moment = aware(self._now()).astimezone(UTC)
-        return Change(
-            id=f"{moment:%Y%m%d-%H%M%S}-{secrets.token_hex(4)}",
-            time=moment.isoformat(timespec="seconds"),
-            verb=verb,
-            version_id=None if version_id is None else str(version_id),
-            edits=edits,
-        )
-
-
-def _chosen(version: VersionRecord, file_id: int | None) -> FileRecord | None:
-    if file_id is None:
-        return main_file(version)
-    for file in version.files:
-        if file.id == file_id:
-            return file
-    if not version.files:
-        return None
-    choice = ", ".join(f"{file.id} ('{naming.clean(file.name)}')" for file in version.files)
-    raise BadReference(
-        f"version '{version.id}' has no file '{file_id}'", f"choose one of its files: {choice}"
-    )
-
-
-def _refused(reason: str) -> Decision[AddAnswer]:
-    return Decision(AddAnswer(status="restricted", reason=reason))
-
-
-def _category(version: VersionRecord, place: routing.Place, existing: list[str]) -> str:
-    family = look_up(version.base_model).family
-    wanted = (place.category, f"{family}_{place.category}")
-    return routing.fitting(wanted, existing) or place.category
-
-
-def _entry(version: VersionRecord, file: FileRecord, *, name: str, dest: str) -> dict[str, Any]:
-    """An entry in the fields and order that ComfyUI Studio writes; never a URL or a key."""
-    entry: dict[str, Any] = {
-        "name": naming.display_name(version, file),
-        "file": name,
-        "dest": dest,
-        "source": "civitai",
-        "civitai_version_id": version.id,
-        "civitai_model_id": version.model_id,
-        "civitai_file_id": file.id,
-        "size_gb": _gigabytes(file.size_kb),
-        "base_model": text_of(version.base_model),
-        "tags": [],
-        "trigger_words": [text_of(word) for word in version.trigger_words if word.strip()],
-        "downloads": version.downloads,
-        "hash": file.hashes.get("SHA256", ""),
-    }
-    optional = ("civitai_model_id", "civitai_file_id", "trigger_words", "downloads", "hash")
-    return {key: value for key, value in entry.items() if value or key not in optional}
-
-
-def _gigabytes(kibibytes: float | None) -> float:
-    """10^9 bytes, three decimals; 0 when the size is unknown."""
-    if kibibytes is None or not math.isfinite(kibibytes) or kibibytes < 0:
-        return 0.0
-    return round(kibibytes * 1024 / 1e9, 3)
-
-
-def _insert(
-    state: State, catalog: CatalogName, category: str, name: str, text: str, *, after: int = 0
-) -> Edit:
-    """Put an entry at the end of a category, `after` others of the same change."""
-    homes = [one for one in state.documents[catalog].categories if one.id == category]
-    return Edit(
-        catalog=catalog,
-        action="insert",
-        category=category,
-        category_name=homes[0].name if homes else name,
-        entry=text,
-        position=(len(homes[0].entries) if homes else 0) + after,
-        new_category=not homes and not after,
-    )
-
-
-def _remove(entry: Entry) -> Edit:
-    return Edit(
-        catalog=entry.catalog,
-        action="remove",
-        category=entry.category_id,
-        category_name=entry.category_name,
-        entry=entry.text,
-        position=entry.position,
-    )
-
-
-def _folder(dest: str) -> str:
-    return dest.replace("\\", "/").strip("/").casefold()

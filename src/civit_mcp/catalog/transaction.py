@@ -21,10 +21,11 @@ from typing import Final, Generic, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from civit_mcp import files
-from civit_mcp.catalog.change import NAMES, Change, apply
+from civit_mcp.catalog.backups import Backups
+from civit_mcp.catalog.change import NAMES, Change, apply, carry_out
 from civit_mcp.catalog.document import Document
 from civit_mcp.catalog.journal import FOLDER, Entry, Private, digest
-from civit_mcp.catalog.reader import Reader, Seen
+from civit_mcp.catalog.reader import Reader, Seen, Stamp
 from civit_mcp.errors import CatalogLocked, CatalogUnreadable, Conflict
 from civit_mcp.models.catalogued import CatalogName
 
@@ -50,6 +51,14 @@ class Decision(Generic[T]):
     change: Change | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Written(Generic[T]):
+    """A verb's answer, and what went wrong beside the change itself."""
+
+    answer: T
+    trouble: tuple[str, ...] = ()
+
+
 class Store:
     """The two files of one folder. Thread-safe."""
 
@@ -68,6 +77,7 @@ class Store:
         self._timeout = lock_timeout
         self._now = now
         self._files = Reader(folder, self._disk)
+        self._backups = Backups(self.private.folder, self._disk)
 
     def path(self, name: CatalogName) -> Path:
         """Where a catalog file stands."""
@@ -110,11 +120,15 @@ class Store:
                 "repair or restore the file by hand",
             ) from error
 
-    def write(self, decide: Callable[[State], Decision[T]]) -> T:
+    def stamps(self) -> tuple[Stamp | None, ...]:
+        """Look at both files without reading them."""
+        return self._files.stamps()
+
+    def write(self, decide: Callable[[State], Decision[T]]) -> Written[T]:
         """Read, decide and make the change; `decide` is pure and may be asked again."""
         first = decide(self.read())
         if first.change is None:
-            return first.answer
+            return Written(first.answer)
         with files.explained(self.private.folder, "make"):
             self._disk.make_folder(self.private.folder)
         with self._locked():
@@ -122,8 +136,9 @@ class Store:
             for _ in range(_TRIES):
                 state = _plain({name: self._files.see(name) for name in NAMES})
                 decision = decide(state)
-                if decision.change is None or self._commit(state, decision.change):
-                    return decision.answer
+                trouble: list[str] = []
+                if decision.change is None or self._commit(state, decision.change, trouble):
+                    return Written(decision.answer, tuple(trouble))
         raise Conflict(
             f"another program keeps rewriting the catalog in '{self.folder}'",
             "let that program finish, then call again",
@@ -137,15 +152,20 @@ class Store:
     def _locked(self) -> AbstractContextManager[None]:
         return files.locked(self.private.lock, timeout=self._timeout)
 
-    def _commit(self, state: State, change: Change) -> bool:
+    def _commit(self, state: State, change: Change, trouble: list[str]) -> bool:
         """Make a change durable; False when a file is no longer what was decided on."""
         date = self.date()
-        contents: dict[CatalogName, bytes] = {}
-        fresh: dict[CatalogName, Document] = {}
-        for name in change.catalogs:
-            fresh[name] = apply(state.documents[name], change.of(name), date=date)
-            contents[name] = fresh[name].render()
+        change, fresh = carry_out(state.documents, change, date=date)
+        contents = {name: document.render() for name, document in fresh.items()}
+        if not contents:
+            return True
         self._clean()
+        kept = [self._backups.keep(name, self.path(name), date[:10]) for name in contents]
+        trouble += [said for said in kept if said is not None]
+        try:
+            self.private.turn_over()
+        except CatalogUnreadable as error:  # a history that grows on is no reason to refuse
+            trouble.append(error.what)
         staged: dict[CatalogName, Path] = {}
         try:
             for name, content in contents.items():
@@ -159,7 +179,7 @@ class Store:
                 after={name: digest(content) for name, content in contents.items()},
                 history_size=self.private.history_size(),
             )
-            self._make(entry, staged)
+            self._make(entry, staged, state.seen)
         finally:
             for path in staged.values():
                 files.discard(self._disk, path)
@@ -167,15 +187,20 @@ class Store:
             self._files.expect(name, entry.after[name], document)
         return True
 
-    def _make(self, entry: Entry, staged: dict[CatalogName, Path]) -> None:
+    def _make(
+        self,
+        entry: Entry,
+        staged: dict[CatalogName, Path],
+        seen: Mapping[CatalogName, Seen],
+    ) -> None:
         """Write the journal and carry it out; a failure before the first replacement undoes it."""
         journal = self.private.journal
         replaced: list[CatalogName] = []
         try:
             with files.explained(journal, "write"):
                 files.write(self._disk, journal, entry.to_bytes())
-            for name in entry.change.catalogs:
-                self._replace(name, entry, staged, replaced)
+            for name in entry.after:
+                self._replace(name, entry, staged, replaced, seen=seen[name])
         except (CatalogUnreadable, Conflict) as error:
             if not replaced:
                 with suppress(OSError):
@@ -202,12 +227,15 @@ class Store:
         entry: Entry,
         staged: dict[CatalogName, Path],
         replaced: list[CatalogName],
+        *,
+        seen: Seen | None = None,
     ) -> None:
         """Bring one file to where the journal wants it, from wherever it is now."""
         path = self.path(name)
         for _ in range(_TRIES):
-            data = self._files.bytes_of(path)
-            now = digest(data)
+            known = seen is not None and seen.settled and self._files.stamp(path) == seen.stamp
+            data = None if known else self._files.bytes_of(path)
+            now = entry.before[name] if known else digest(data)
             if now == entry.after[name]:
                 return
             foreign = now != entry.before[name]
@@ -219,7 +247,8 @@ class Store:
                 if name in staged:
                     files.discard(self._disk, staged.pop(name))
                 staged[name] = self._stage(name, new.render())
-            done, late = self._exchange(path, staged.pop(name), now)
+            stamp = seen.stamp if seen is not None and known else None
+            done, late = self._exchange(path, staged.pop(name), now, settled=stamp)
             if not done:
                 continue  # it is another content now, so what was staged no longer fits
             replaced.append(name)
@@ -232,17 +261,19 @@ class Store:
         )
 
     def _exchange(
-        self, path: Path, staged: Path, expected: str | None
+        self, path: Path, staged: Path, expected: str | None, *, settled: Stamp | None = None
     ) -> tuple[bool, Document | None]:
         """Replace a file that still has the expected content.
 
-        Says whether it did, and what another program wrote into the old file meanwhile.
+        Says whether it did, and what another program wrote into the old file meanwhile. A file
+        that has lain still under its `settled` stamp has the content that was read under it.
         """
         with files.explained(path, "replace"):
             target = files.real(path)
             stamp = self._files.stamp(path)
             with files.held(self._disk, target) as old:
-                if digest(old()) != expected or self._files.stamp(path) != stamp:
+                same = stamp == settled if settled else digest(old.read()) == expected
+                if not same or self._files.stamp(path) != stamp:
                     files.discard(self._disk, staged)
                     return False, None
                 try:
@@ -250,7 +281,9 @@ class Store:
                 except OSError:
                     files.discard(self._disk, staged)
                     raise
-                return True, self._files.late_write(path, old, expected)
+                if settled and old.written_ns() == settled.modified_ns:
+                    return True, None
+                return True, self._files.late_write(path, old.read, expected)
 
     def _taken_in(self, name: CatalogName, entry: Entry, late: Document) -> bool:
         """Make the change on what another program wrote into the old file."""
@@ -296,7 +329,7 @@ class Store:
             with files.explained(self.private.journal, "remove"):
                 files.remove(self._disk, self.private.journal)
         else:
-            for name in entry.change.catalogs:
+            for name in entry.after:
                 self._replace(name, entry, {}, [])
             self._settle(entry)
         self._clean()
@@ -314,7 +347,7 @@ def _plain(seen: dict[CatalogName, Seen]) -> State:
 def _reckoned(seen: dict[CatalogName, Seen], entry: Entry | None) -> State:
     """Reckon in a change that is decided but perhaps not in the files yet."""
     documents = {name: one.document for name, one in seen.items()}
-    for name in entry.change.catalogs if entry else ():
+    for name in entry.after if entry else ():
         assert entry is not None
         if seen[name].digest != entry.after[name]:
             again = seen[name].digest != entry.before[name]

@@ -4,10 +4,8 @@ Credentials go to the configured origin and nowhere else: redirects are followed
 and only within it.
 """
 
-import asyncio
 import ssl
 from collections.abc import Mapping
-from contextlib import AsyncExitStack
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Final
 
@@ -40,7 +38,7 @@ class Network:
         *,
         headers: Mapping[str, str],
         timeouts: Timeouts,
-        max_concurrency: int,
+        max_connections: int,
         redactor: Redactor,
     ) -> None:
         """Read the system's certificates, which takes tens of milliseconds."""
@@ -49,8 +47,7 @@ class Network:
         self.host: Final = self._url.netloc.decode("ascii")
         self._headers = dict(headers)
         self._timeouts = timeouts
-        self._most = max(1, max_concurrency)
-        self._slots = asyncio.Semaphore(self._most)
+        self._most = max_connections
         self._redactor = redactor
         self._filter = RedactingFilter(redactor)
         try:
@@ -79,12 +76,10 @@ class Network:
         url = self._address(path, params, about)
         try:
             for _ in range(_MOST_REDIRECTS + 1):
-                async with self._slots, AsyncExitStack() as stack:
-                    response = await stack.enter_async_context(
-                        self._client.stream(
-                            "GET" if body is None else "POST", url, content=body, headers=headers
-                        )
-                    )
+                method = "GET" if body is None else "POST"
+                async with self._client.stream(
+                    method, url, content=body, headers=headers
+                ) as response:
                     target = self._redirect(response, about, posted=body is not None)
                     if target is None:
                         return await self._read(response, about)

@@ -1,7 +1,9 @@
-"""What can be asked of the two listings, and the small answers beside the records."""
+"""What can be asked of the listings, and the small answers beside the records."""
 
 from dataclasses import dataclass
 from typing import Final
+
+from civit_mcp.models.records import Json
 
 Params = tuple[tuple[str, str], ...]
 MOST_MODELS: Final = 100
@@ -91,6 +93,56 @@ class ImageQuery:
             ("limit", str(_between(self.limit, MOST_IMAGES))),
             *((name, value) for name, value in single if value),
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedQuery:
+    """A walk through the site's own feed: a collection, a post, or whatever the filters leave.
+
+    A collection or level that whoever asks may not see gives empty pages, not an error.
+    Without a key CivitAI shows PG alone, whatever level is asked for.
+    """
+
+    collection_id: int | None = None
+    post_id: int | None = None
+    model_id: int | None = None
+    version_id: int | None = None
+    username: str = ""
+    #: as the site displays it: Most Reactions, Most Comments, Most Collected, Newest, Oldest
+    sort: str = ""
+    period: str = ""
+    #: browsing bits; None leaves CivitAI's default, everything
+    browsing_level: int | None = None
+    #: image, video, audio
+    types: tuple[str, ...] = ()
+    base_models: tuple[str, ...] = ()
+    #: tag ids
+    tags: tuple[int, ...] = ()
+    limit: int = 20
+    cursor: str | None = None
+
+    def asked(self) -> Json:
+        """Spell the query as the procedure reads it. Empty fields are not sent.
+
+        The first page has no cursor at all: null is refused, and a cursor marked undefined
+        gives the first page again and again.
+        """
+        fields = (
+            ("collectionId", self.collection_id),
+            ("postId", self.post_id),
+            ("modelId", self.model_id),
+            ("modelVersionId", self.version_id),
+            ("username", self.username or None),
+            ("sort", self.sort or None),
+            ("period", self.period or None),
+            ("browsingLevel", self.browsing_level),
+            ("types", [word for word in self.types if word] or None),
+            ("baseModels", [word for word in self.base_models if word] or None),
+            ("tags", list(self.tags) or None),
+            ("cursor", self.cursor or None),
+        )
+        named = {name: value for name, value in fields if value is not None}
+        return {"limit": _between(self.limit, MOST_IMAGES), **named}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

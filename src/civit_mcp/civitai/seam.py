@@ -1,8 +1,25 @@
-"""What the two sides of the network seam agree on, without the HTTP library."""
+"""What questions and replies are, on both sides of the network seam; no HTTP library here."""
 
 from dataclasses import dataclass
 
+from civit_mcp.civitai.queries import Params
 from civit_mcp.errors import CivitError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One question to CivitAI. `about` names its subject in errors: "model '123'"."""
+
+    about: str
+    path: str
+    params: Params = ()
+    #: JSON to send; makes it a POST
+    body: bytes | None = None
+    #: False for what changes something: sent once, never kept, never shared with another caller
+    repeatable: bool = True
+    trpc: bool = False
+    #: whether a 404 is an answer worth keeping
+    keep_absence: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     # start-up allocates a few hundred thousand objects that all stay; scanning them is waste
     gc.disable()
     arguments = parse(sys.argv[1:] if argv is None else argv)
+    if arguments.command != "serve":
+        # `serve` turns it on again by itself, once the server stands
+        gc.enable()
     try:
         code: int = arguments.run(arguments)
     except CivitError as error:

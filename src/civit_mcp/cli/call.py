@@ -1,4 +1,4 @@
-"""`civit-mcp call TOOL 'JSON'`: one tool from the shell, through a real MCP client."""
+"""`civit-mcp call TOOL 'JSON'`: a tool's answer in the terminal, through a real MCP client."""
 
 import argparse
 import json

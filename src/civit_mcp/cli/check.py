@@ -1,7 +1,8 @@
 """`civit-mcp check`: what works, what does not, and what to do about it."""
 
 import argparse
-import os
+import tempfile
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +56,7 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
         yield await _catalog(app.desk)
         yield _folder_is_writable(settings.catalog_dir, read_only=settings.read_only)
         yield await anyio.to_thread.run_sync(_models_root, settings.models_root)
+        yield await anyio.to_thread.run_sync(_answer_cache, settings)
         async for finding in _upstream(app.desk):
             yield finding
 
@@ -86,13 +88,16 @@ def _folder_is_writable(folder: Path, *, read_only: bool) -> Finding:
     nearest = folder
     while not nearest.exists() and nearest != nearest.parent:
         nearest = nearest.parent
-    if nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK):
-        return Finding("ok", "catalog folder", f"{folder} can be written")
-    return Finding(
-        "error",
-        "catalog folder",
-        f"'{nearest}' cannot be written. Next: choose another with --catalog-dir",
-    )
+    try:
+        with tempfile.TemporaryFile(dir=nearest):
+            return Finding("ok", "catalog folder", f"{folder} can be written")
+    except OSError as error:
+        return Finding(
+            "error",
+            "catalog folder",
+            f"'{nearest}' cannot be written ({error.strerror}). "
+            "Next: choose another with --catalog-dir",
+        )
 
 
 def _models_root(root: Path | None) -> Finding:
@@ -117,10 +122,36 @@ def _models_root(root: Path | None) -> Finding:
     return Finding("ok", "models root", str(root))
 
 
+def _answer_cache(settings: Settings) -> Finding:
+    from civit_mcp.civitai.observed import age_text
+    from civit_mcp.civitai.store import holdings_of
+
+    folder = settings.cache_dir
+    held = holdings_of(folder)
+    if held is None:
+        return Finding(
+            "warning",
+            "answer cache",
+            f"'{folder}' cannot be used, so answers are forgotten at every restart. "
+            "Next: choose another with --cache-dir",
+        )
+    if held.oldest is None:
+        told = f"empty, in {folder}"
+        if settings.offline:
+            return Finding(
+                "warning",
+                "answer cache",
+                f"{told}, so offline only the catalog answers. Next: ask once without --offline",
+            )
+        return Finding("ok", "answer cache", told)
+    age = age_text(max(0.0, time.time() - held.oldest))
+    return Finding("ok", "answer cache", f"{held.answers} answers, up to {age} old, in {folder}")
+
+
 async def _upstream(desk: Desk) -> AsyncIterator[Finding]:
     settings = desk.settings
     if settings.offline:
-        yield Finding("warning", "CivitAI", "not asked: offline")
+        yield Finding("warning", "CivitAI", "not asked: offline, so the cache answers")
         return
     try:
         await desk.client.enums()

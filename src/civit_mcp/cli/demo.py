@@ -1,4 +1,4 @@
-"""`civit-mcp demo`: the main job, start to end, told so that a person can follow.
+"""`civit-mcp demo`: a tour of what an assistant can do, told for a person to follow.
 
 Everything runs for real: a stand-in of CivitAI on loopback, this package's MCP server, and the
 official MCP client. The catalog is a temporary one. Each step checks what it got.
@@ -37,6 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     console = Console(highlight=False)
     began = time.perf_counter()
     with running_sandbox() as sandbox, tempfile.TemporaryDirectory(prefix="civit-mcp-") as folder:
+        (Path(folder) / "ComfyUI" / "models").mkdir(parents=True)
         settings = Settings(
             civitai_url=sandbox.base_url,
             catalog_dir=Path(folder) / "catalog",

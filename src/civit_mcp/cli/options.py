@@ -20,15 +20,19 @@ VALUE_FLAGS: Final = {
     "--max-level": "max_level",
     "--toolsets": "toolsets",
     "--cache-dir": "cache_dir",
+    "--token-file": "token_file",
     "--log-level": "log_level",
 }
 SWITCH_FLAGS: Final = {"--read-only": "read_only", "--offline": "offline"}
 #: command -> (module, help)
 COMMANDS: Final = {
     "serve": ("civit_mcp.cli.serve", "serve MCP over stdio (the default command)"),
-    "call": ("civit_mcp.cli.call", "call one tool; the result is JSON on stdout"),
+    "call": ("civit_mcp.cli.call", "ask one tool and print its answer as JSON"),
     "check": ("civit_mcp.cli.check", "check settings, catalog, models root, CivitAI and key"),
-    "demo": ("civit_mcp.cli.demo", "the main job, start to end, against the stand-in"),
+    "demo": (
+        "civit_mcp.cli.demo",
+        "a told tour: read an image, add its parts, promote a LoRA, all on the stand-in",
+    ),
     "sandbox": ("civit_mcp.cli.sandbox", "run the CivitAI stand-in alone on loopback"),
 }
 
@@ -87,10 +91,20 @@ def _add_own_arguments(name: str, parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
             "--sandbox",
             action="store_true",
-            help="use the stand-in as CivitAI, and a throw-away catalog unless one is named",
+            help="talk to the bundled stand-in; without --catalog-dir the catalog is temporary",
         )
     if name == "serve":
-        parser.add_argument("--transport", choices=("stdio",), default="stdio", help="how to talk")
+        parser.add_argument(
+            "--transport",
+            choices=("stdio", "http", "sse"),
+            default="stdio",
+            help="http serves every HTTP transport at once; sse is another name of it",
+        )
+        parser.add_argument("--host", default="127.0.0.1", help="address to listen on (http)")
+        parser.add_argument("--port", type=int, default=8765, help="0 takes a free one (http)")
+        parser.add_argument(
+            "--no-auth", action="store_true", help="ask for no token; loopback only (http)"
+        )
     elif name == "call":
         parser.add_argument("tool", help="name of a tool, such as search_models")
         parser.add_argument(

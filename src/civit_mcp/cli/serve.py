@@ -1,4 +1,4 @@
-"""`civit-mcp serve`: MCP over stdio."""
+"""`civit-mcp serve`: MCP over stdio, or over HTTP."""
 
 import argparse
 import contextlib
@@ -11,12 +11,28 @@ from civit_mcp.config import Settings
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Serve until the client closes stdin."""
+    """Serve until the client closes stdin, or until a signal."""
     from civit_mcp.server import run_stdio
 
     with chosen_settings(arguments) as settings:
-        run_stdio(settings)
-    return 0
+        if arguments.transport == "stdio":
+            run_stdio(settings)
+            return 0
+        return _serve_http(settings, arguments)
+
+
+def _serve_http(settings: Settings, arguments: argparse.Namespace) -> int:
+    import gc
+
+    from civit_mcp import web
+    from civit_mcp.server import configure_logging, create_server
+
+    configure_logging(settings)
+    server = create_server(settings)
+    server.on_settled = gc.freeze
+    gc.freeze()
+    gc.enable()
+    return web.serve(server, host=arguments.host, port=arguments.port, no_auth=arguments.no_auth)
 
 
 @contextlib.contextmanager

@@ -1,6 +1,5 @@
 """What a generation's own text tells: tags, embeddings, hashes, ids, graphs. Pure functions."""
 
-from civit_mcp.generation.airs import Air, parse_air
 from civit_mcp.generation.clean import clean_prompt
 from civit_mcp.generation.evidence import Evidence, Gathered
 from civit_mcp.generation.gather import gather
@@ -8,7 +7,6 @@ from civit_mcp.generation.names import guess_hash_type, normalise_name
 from civit_mcp.generation.tags import Tag, scan
 
 __all__ = [
-    "Air",
     "Evidence",
     "Gathered",
     "Tag",
@@ -16,6 +14,5 @@ __all__ = [
     "gather",
     "guess_hash_type",
     "normalise_name",
-    "parse_air",
     "scan",
 ]

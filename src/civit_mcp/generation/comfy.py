@@ -4,13 +4,13 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from civit_mcp.generation.airs import parse_air
 from civit_mcp.generation.embeddings import find_mentions
 from civit_mcp.generation.evidence import Evidence
 from civit_mcp.generation.graphs import Graph, Node
 from civit_mcp.generation.listed import from_text
 from civit_mcp.generation.names import MAX_NAME, as_list, as_weight
 from civit_mcp.generation.tags import scan
+from civit_mcp.models.air import parse_air
 from civit_mcp.models.generated import DepKind
 
 _MAX_TEXT: Final = 100_000

@@ -16,6 +16,11 @@ from civit_mcp.generation.tags import Tag, scan
 from civit_mcp.models.generated import DepKind, DepSource
 from civit_mcp.models.records import EMPTY_HASHES, GenerationRecord, Json
 
+#: said when the site gave its answer and metadata was not part of it
+NO_METADATA: Final = (
+    "No metadata: the creator hid it or CivitAI could not read it; resources are still listed."
+)
+
 #: characters of a prompt that are searched for embeddings' names
 _MAX_SEARCHED: Final = 50_000
 #: mentions that are looked at per prompt and per graph, before they are joined
@@ -82,10 +87,7 @@ def _meta(record: GenerationRecord, stored: Json | None, notes: list[str]) -> Js
                 "CivitAI's generation data has no metadata; the image's stored metadata is used."
             )
             return stored
-        notes.append(
-            "No metadata: the creator hid it or CivitAI could not read it; "
-            "resources are still listed."
-        )
+        notes.append(NO_METADATA)
         return {}
     if not stored:
         return own

@@ -10,7 +10,6 @@ from civit_mcp.generation.names import (
     MAX_NAME,
     as_dict,
     as_hash,
-    as_id,
     as_list,
     as_name,
     as_weight,
@@ -18,6 +17,7 @@ from civit_mcp.generation.names import (
     stem,
 )
 from civit_mcp.models.generated import DepKind
+from civit_mcp.models.ids import as_id
 from civit_mcp.models.records import Json
 
 _MAX_TEXT: Final = 100_000

@@ -4,18 +4,18 @@ import json
 from collections.abc import Iterator
 from typing import Any, Final
 
-from civit_mcp.generation.airs import Air, parse_air
 from civit_mcp.generation.evidence import Evidence
 from civit_mcp.generation.names import (
     as_dict,
-    as_id,
     as_list,
     as_name,
     as_weight,
     kind_of,
     readable,
 )
+from civit_mcp.models.air import Air, parse_air
 from civit_mcp.models.generated import DepKind, DepSource
+from civit_mcp.models.ids import as_id
 from civit_mcp.models.records import Json, ResourceRecord
 
 _MAX_ROWS: Final = 1_000

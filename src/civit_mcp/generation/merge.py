@@ -6,7 +6,7 @@ repeated as a dependency; a hash whose owner is of another kind identifies nothi
 alone is a candidate.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, TypeVar
 
@@ -65,6 +65,8 @@ class Found:
     by_hash: dict[str, VersionRecord | None] = field(default_factory=dict)
     by_version: dict[int, VersionRecord] = field(default_factory=dict)
     by_name: dict[str, VersionRecord] = field(default_factory=dict)
+    #: versions that CivitAI has no more
+    gone: set[int] = field(default_factory=set)
     #: hash, version id or name -> why its look-up failed
     failed: dict[str, str] = field(default_factory=dict)
 
@@ -97,13 +99,14 @@ def plan(record: GenerationRecord, gathered: Gathered) -> LookUps:
     names: dict[str, DepKind] = {}
     nameless = False
     for item in gathered.evidence:
-        if _listed_by_name(item, record.resources) is not None:
-            continue
         if item.version_id is not None:
             if item.version_id not in listed:
                 versions[item.version_id] = None
         elif item.hash is not None:
+            # even where a listed title fits: a hash can prove that it is another thing
             hashes[item.hash] = None
+        elif _listed_by_name(item, record.resources) is not None:
+            continue
         elif item.kind not in ("checkpoint", "vae") and item.name:
             names.setdefault(item.name, item.kind)
             nameless = True
@@ -130,30 +133,37 @@ def plan(record: GenerationRecord, gathered: Gathered) -> LookUps:
 
 def settle(record: GenerationRecord, gathered: Gathered, found: Found) -> Settled:
     """Turn evidence and answers into resources and dependencies."""
-    resources = list(_distinct(record.resources))
-    listed = {resource.version_id for resource in resources if resource.version_id is not None}
-    dependencies: list[Dependency] = []
     notes: list[str] = []
+    resources = _distinct(record.resources, notes)
+    dependencies: list[Dependency] = []
     known: set[int] = set()
     for item in gathered.evidence:
-        where = _listed_by_name(item, resources)
-        if where is None and item.kind not in ("checkpoint", "vae"):
-            where = _listed_by_file(item, resources, found)
-        if where is not None or item.version_id in listed:
+        where = _listed(item, resources, found)
+        if where is not None:
             _learn_strength(resources, where, item)
             continue
         dependency = _identify(item, found, notes)
         version = dependency.version if dependency.resolved_by != "name" else None
-        if version is not None and version.id in listed:
-            at = next(i for i, r in enumerate(resources) if r.version_id == version.id)
-            _learn_strength(resources, at, item)
-            continue
         if version is not None and version.id in known:
             continue
         if version is not None:
             known.add(version.id)
         dependencies.append(dependency)
     return Settled(resources=tuple(resources), dependencies=tuple(dependencies), notes=tuple(notes))
+
+
+def _listed(item: Evidence, resources: Sequence[ResourceRecord], found: Found) -> int | None:
+    """Index of the listed resource that this evidence is; what is proven goes before names."""
+    proven = item.version_id
+    if proven is None and item.hash is not None:
+        owner = found.by_hash.get(item.hash)
+        proven = owner.id if owner is not None and _fits(item.kind, owner.model_type) else None
+    if proven is not None:
+        return next((i for i, r in enumerate(resources) if r.version_id == proven), None)
+    by_title = _listed_by_name(item, resources)
+    if by_title is not None or item.kind in ("checkpoint", "vae"):
+        return by_title
+    return _listed_by_file(item, resources, found)
 
 
 def _take(values: list[T], room: int) -> tuple[list[T], int]:
@@ -170,17 +180,22 @@ def _fits(kind: DepKind, model_type: str | None) -> bool:
     return not model_type or model_type.casefold() in _TYPES_OF_KIND[kind]
 
 
-def _distinct(resources: Iterable[ResourceRecord]) -> Iterable[ResourceRecord]:
-    """CivitAI lists a version twice at times; the first with a strength stands."""
+def _distinct(resources: Iterable[ResourceRecord], notes: list[str]) -> list[ResourceRecord]:
+    """CivitAI lists a version twice at times; the first strength stands, the other is told."""
     kept: dict[object, ResourceRecord] = {}
     for index, resource in enumerate(resources):
         key: object = resource.version_id if resource.version_id is not None else ("row", index)
         before = kept.get(key)
         if before is None:
             kept[key] = resource
-        elif before.strength is None and resource.strength is not None:
+        elif before.strength is None:
             kept[key] = replace(before, strength=resource.strength)
-    return kept.values()
+        elif resource.strength not in (None, before.strength):
+            notes.append(
+                f"CivitAI lists version {resource.version_id} twice, with strengths "
+                f"{before.strength:g} and {resource.strength:g}; the first is shown"
+            )
+    return list(kept.values())
 
 
 def _listed_by_name(item: Evidence, resources: Iterable[ResourceRecord]) -> int | None:
@@ -193,7 +208,7 @@ def _listed_by_name(item: Evidence, resources: Iterable[ResourceRecord]) -> int 
             continue
         model = normalise_name(resource.model_name or "")
         version = normalise_name(resource.version_name or "")
-        if name in {model, version, model + version} - {""}:
+        if name in {model, model + version} - {""}:
             return index
     return None
 
@@ -215,11 +230,9 @@ def _listed_by_file(
     return None
 
 
-def _learn_strength(resources: list[ResourceRecord], index: int | None, item: Evidence) -> None:
+def _learn_strength(resources: list[ResourceRecord], index: int, item: Evidence) -> None:
     """The prompt knows a weight that CivitAI dropped."""
-    if index is None:
-        index = next((i for i, r in enumerate(resources) if r.version_id == item.version_id), None)
-    if index is None or item.weight is None or resources[index].strength is not None:
+    if item.weight is None or resources[index].strength is not None:
         return
     if _kind(resources[index].model_type) in ("lora", "lyco", "embedding", "hypernet"):
         resources[index] = replace(resources[index], strength=item.weight)

@@ -122,17 +122,6 @@ def guess_hash_type(hash_hex: str) -> tuple[str, ...]:
     return _HASH_TYPES.get(len(text), ()) if _HEX.fullmatch(text) else ()
 
 
-def as_id(value: object) -> int | None:
-    """Read an id that CivitAI could have given: a positive whole number or its digits."""
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if isinstance(value, str) and re.fullmatch(r"\s*\d{1,18}\s*", value, re.ASCII):
-        value = int(value)
-    return value if isinstance(value, int) and 0 < value < 2**63 else None
-
-
 def as_weight(value: object) -> float | None:
     """Read a strength from a number or its text; None when it is none or out of all bounds."""
     if isinstance(value, str):

@@ -127,33 +127,70 @@ Kling|kling|other|
 Seedance|seedance|other|
 """
 
-#: spellings of ComfyUI Studio, of other tools and of AIRs, read as the row they mean
-_ALIASES: Final = {
-    "wan": "Wan Video",
-    "wan 2": "Wan Video",
-    "wan 2.1": "Wan Video",
-    "wan 2.2": "Wan Video 2.2 T2V-A14B",
-    "wan-i2v-14b": "Wan Video 14B i2v 480p",
-    "flux.1": "Flux.1 D",
-    "flux": "Flux.1 D",
-    "flux.2": "Flux.2 D",
-    "hunyuanvideo": "Hunyuan Video",
-    "ltx-video": "LTXV",
-    "ltx video": "LTXV",
-    "ltx": "LTXV",
-    "sdxl": "SDXL 1.0",
-    "sd1.5": "SD 1.5",
-    "sd 1.x": "SD 1.5",
-    "sd15": "SD 1.5",
-    "sd 2.x": "SD 2.1",
-    "sd 3.x": "SD 3.5",
-    "z-image": "ZImageBase",
-    "z-image-turbo": "ZImageTurbo",
-    "z image turbo": "ZImageTurbo",
-    "qwen-image": "Qwen",
-    "qwen image": "Qwen",
-    "nucleus": "Nucleus",
-}
+#: the row that a looser spelling means: its first word, then what the rest must begin with.
+#: Words are runs of letters or numbers, so `Taiwan` is not `wan`; the first fitting line counts
+_SPELLINGS: Final = """
+wan image|Wan Image 2.7
+wan i2v|Wan Video 14B i2v 480p
+wan 2.2 i2v|Wan Video 2.2 I2V-A14B
+wan 2.2 ti2v|Wan Video 2.2 TI2V-5B
+wan 2.2|Wan Video 2.2 T2V-A14B
+wan|Wan Video
+flux 2|Flux.2 D
+flux 3|Flux 3 Video
+flux 1 s|Flux.1 S
+flux 1 krea|Flux.1 Krea
+flux 1 kontext|Flux.1 Kontext
+flux krea|Flux.1 Krea
+flux kontext|Flux.1 Kontext
+flux s|Flux.1 S
+flux|Flux.1 D
+hunyuan video|Hunyuan Video
+hunyuanvideo|Hunyuan Video
+hunyuan 3d|Hunyuan3D
+hunyuan dit|Hunyuan 1
+ltx 2|LTXV2
+ltxv 2|LTXV2
+ltx|LTXV
+ltxv|LTXV
+ltxvideo|LTXV
+cogvideo|CogVideoX
+cogvideox|CogVideoX
+sd xl|SDXL 1.0
+sdxl|SDXL 1.0
+stable diffusion xl|SDXL 1.0
+stable diffusion 1|SD 1.5
+stable diffusion 2|SD 2.1
+stable diffusion 3|SD 3.5
+sd 1|SD 1.5
+sd 2|SD 2.1
+sd 3|SD 3.5
+sd 15|SD 1.5
+sd 21|SD 2.1
+pony v 7|Pony V7
+pony 7|Pony V7
+pony|Pony
+ponyxl|Pony
+illustrious|Illustrious
+illustriousxl|Illustrious
+noobai|NoobAI
+noob ai|NoobAI
+z image turbo|ZImageTurbo
+z image|ZImageBase
+zimage turbo|ZImageTurbo
+zimageturbo|ZImageTurbo
+zimage|ZImageBase
+qwen|Qwen
+hidream|HiDream
+chroma|Chroma
+auraflow|AuraFlow
+lumina|Lumina
+kolors|Kolors
+mochi|Mochi
+ernie|Ernie
+svd|SVD
+stable video|SVD
+"""
 
 
 def _key(text: str) -> str:
@@ -170,33 +207,55 @@ def _rows() -> dict[str, BaseModel]:
 
 
 BASE_MODELS: Final[dict[str, BaseModel]] = _rows()
-#: families whose newest members CivitAI may name before this table does
-_OPEN_PREFIXES: Final = (
-    ("wan video ", "wan"),
-    ("flux.1 ", "flux"),
-    ("flux.2 ", "flux2"),
-    ("ltxv", "ltx"),
-    ("qwen ", "qwen"),
-    ("zimage", "zimage"),
-    ("hidream", "hidream"),
-    ("ernie", "ernie"),
-    ("svd", "svd"),
-    ("sdxl ", "sdxl"),
-    ("sd 1.5 ", "sd15"),
-)
-_OPEN_DIFFUSION: Final = frozenset(
-    {"wan", "flux", "flux2", "ltx", "qwen", "zimage", "hidream", "ernie", "svd"}
-)
+
+
+def _words(text: str) -> tuple[str, ...]:
+    """Split into runs of letters and numbers; a version's dot belongs to its number."""
+    return tuple(re.findall(r"[^\W\d_]+|\d+(?:\.\d+)?", _key(text)))
+
+
+def _spellings() -> list[tuple[tuple[str, ...], BaseModel]]:
+    lines = (line.split("|") for line in _SPELLINGS.strip().splitlines())
+    return [(_words(spelling), BASE_MODELS[_key(name)]) for spelling, name in lines]
+
+
+_SPELLED: Final = _spellings()
 
 
 def look_up(text: str | None) -> BaseModel:
-    """Find the row for a base model in any spelling; unknown texts get an open row."""
+    """Find the row for a base model in any spelling; unknown texts get an open row.
+
+    A spelling that only begins like a known one (`Wan Video 3.0`) has that family but keeps
+    its own name and ecosystem: it is a relative, not the same.
+    """
     key = _key(text or "")
-    row = BASE_MODELS.get(key) or BASE_MODELS.get(_key(_ALIASES.get(key, "")))
+    row = BASE_MODELS.get(key)
     if row is not None:
         return row
-    for prefix, family in _OPEN_PREFIXES:
-        if key.startswith(prefix):
+    words = _words(key)
+    for spelling, meant in _SPELLED:
+        if _begins(words, spelling):
+            if words == spelling or _same_version(words[len(spelling) :]):
+                return meant
             ecosystem = re.sub(r"[\s.]", "", key)
-            return BaseModel(text or "", ecosystem, family, family in _OPEN_DIFFUSION)
+            return BaseModel(text or "", ecosystem, meant.family, meant.diffusion_only)
     return BaseModel(text or "", key, "other", diffusion_only=False)
+
+
+#: words after a known spelling that say nothing new
+_FILLERS: Final = frozenset(
+    {"video", "v", "xl", "x", "dev", "d", "base", "model", "image", "lora", "checkpoint", "ai",
+     "i", "b", "t"}
+)  # fmt: skip
+
+
+def _same_version(rest: tuple[str, ...]) -> bool:
+    return all(word in _FILLERS or word in ("1", "1.0", "1.5", "2.1", "14") for word in rest)
+
+
+def _begins(words: tuple[str, ...], spelling: tuple[str, ...]) -> bool:
+    """Whether the words begin with the spelling; `1` in it is `1.5` in them."""
+    return len(words) >= len(spelling) and all(
+        have == want or (want.isdecimal() and have.partition(".")[0] == want)
+        for have, want in zip(words, spelling, strict=False)
+    )

@@ -8,10 +8,43 @@ from civit_mcp.models.lean import Row
 CatalogName = Literal["models", "loras"]
 
 
-class AddAnswer(Row):
-    """What `add_to_catalog` did."""
+AddStatus = Literal["added", "already_exists", "restricted", "failed"]
+PairRole = Literal["high", "low", "both"]
+ExportFormat = Literal["catalog", "lock", "csv", "comfyui-manager", "comfy-cli"]
+Problem = Literal[
+    "missing",
+    "empty",
+    "elsewhere",
+    "wrong_size",
+    "wrong_hash",
+    "duplicate_version",
+    "duplicate_hash",
+    "duplicate_name",
+    "bad_dest",
+    "half_pair",
+    "gone_upstream",
+    "unknown_upstream",
+    "newer_version",
+]
 
-    status: Literal["added", "already_exists", "restricted"]
+
+class AddRow(Row):
+    """What became of one reference of a bulk add."""
+
+    reference: str
+    status: AddStatus
+    version_id: int | None = None
+    file: str | None = None
+    category: str | None = None
+    dest: str | None = None
+    reason: str | None = None
+    notes: list[str] = []
+
+
+class AddAnswer(Row):
+    """What `add_to_catalog` did; for several references `done`, with a row for each."""
+
+    status: Literal["added", "already_exists", "restricted", "done"]
     file: str | None = None
     name: str | None = None
     category: str | None = None
@@ -22,6 +55,8 @@ class AddAnswer(Row):
     dry_run: bool | None = None
     #: lines that the files would gain (+) and lose (-)
     diff: str | None = None
+    items: list[AddRow] = []
+    counts: dict[str, int] = {}
     notes: list[str] = []
 
 
@@ -73,4 +108,81 @@ class SummaryAnswer(Row):
     by_status: dict[str, int]
     by_family: dict[str, int]
     last_change: dict[str, Any] | None = None
+    notes: list[str] = []
+
+
+class ChangeAnswer(Row):
+    """What a change of one entry, or taking a change back, did."""
+
+    status: Literal["removed", "moved", "demoted", "edited", "unchanged", "undone"]
+    file: str | None = None
+    name: str | None = None
+    catalog: CatalogName | None = None
+    category: str | None = None
+    dest: str | None = None
+    change_id: str | None = None
+    #: the change that was taken back
+    undoes: str | None = None
+    dry_run: bool | None = None
+    diff: str | None = None
+    notes: list[str] = []
+
+
+class HistoryRow(Row):
+    """One change that was made."""
+
+    change_id: str
+    time: str
+    verb: str
+    version_id: str | None = None
+    #: names of the files whose entries it touched
+    files: list[str] = []
+    entries: int | None = None
+    undoes: str | None = None
+    undone_by: str | None = None
+
+
+class HistoryAnswer(Row):
+    """Changes, newest first."""
+
+    changes: list[HistoryRow]
+    total: int
+    next_cursor: str | None = None
+
+
+class ProblemRow(Row):
+    """One thing that `verify_catalog` found."""
+
+    problem: Problem
+    file: str
+    catalog: CatalogName | None = None
+    dest: str | None = None
+    version_id: int | str | None = None
+    detail: str | None = None
+
+
+class VerifyAnswer(Row):
+    """What is wrong with the catalog, if anything."""
+
+    problems: list[ProblemRow]
+    #: problems in all, and how many of each kind
+    total: int
+    by_problem: dict[str, int] = {}
+    #: entries that were looked at
+    checked: int
+    next_cursor: str | None = None
+    notes: list[str] = []
+
+
+class ExchangeAnswer(Row):
+    """What came in from a file or went out to one."""
+
+    status: Literal["exported", "imported", "unchanged"]
+    path: str
+    entries: int
+    #: entries of the file that the catalog has already, or cannot take
+    skipped: int | None = None
+    change_id: str | None = None
+    dry_run: bool | None = None
+    diff: str | None = None
     notes: list[str] = []

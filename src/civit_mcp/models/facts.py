@@ -2,8 +2,6 @@
 
 from typing import Any, Literal
 
-from pydantic import Field
-
 from civit_mcp.models.lean import Answer, Row
 from civit_mcp.models.levels import Level
 
@@ -11,7 +9,7 @@ CatalogStatus = Literal["present", "missing", "not_found", "unknown"]
 
 
 class GateRow(Row):
-    """Why a version may not be downloaded."""
+    """What stands between a user and a version's files."""
 
     kind: str
     reason: str
@@ -86,6 +84,15 @@ class FileFacts(Row):
     download_url: str | None = None
 
 
+class Advice(Row):
+    """The weight that the creator advises."""
+
+    strength: float | None = None
+    min: float | None = None
+    max: float | None = None
+    clip_skip: int | None = None
+
+
 class VersionFacts(Row):
     """One version."""
 
@@ -99,6 +106,7 @@ class VersionFacts(Row):
     air: str | None = None
     level: Level | None = None
     trigger_words: list[str] = []
+    advice: Advice | None = None
     published_at: str | None = None
     downloads: int | None = None
     thumbs_up: int | None = None
@@ -172,13 +180,3 @@ class ModelAnswer(ModelFacts):
 
     items: list[ModelFacts] = []
     failed: list[Failure] = []
-
-
-class EnumsAnswer(Answer):
-    """The words that CivitAI's filters take."""
-
-    model_types: list[str] = Field(default=[])
-    base_models: list[str] = Field(default=[])
-    sorts: list[str] = Field(default=[])
-    periods: list[str] = Field(default=[])
-    levels: list[str] = Field(default=[])

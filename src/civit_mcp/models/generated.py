@@ -15,13 +15,13 @@ ResolvedBy = Literal["version_id", "hash", "air", "name"]
 class ResourceRow(Row):
     """One resource that CivitAI lists for the image. CivitAI's own field names."""
 
-    modelName: str | None = None  # noqa: N815 - the wire name that clients of this format read
-    modelType: str | None = None  # noqa: N815
-    modelId: int | None = None  # noqa: N815
-    versionId: int | None = None  # noqa: N815
-    versionName: str | None = None  # noqa: N815
-    baseModel: str | None = None  # noqa: N815
-    strength: float | None = None
+    modelName: str | None  # noqa: N815 - the wire name that clients of this format read
+    modelType: str | None  # noqa: N815
+    modelId: int | None  # noqa: N815
+    versionId: int | None  # noqa: N815
+    versionName: str | None  # noqa: N815
+    baseModel: str | None  # noqa: N815
+    strength: float | None
     catalog_status: CatalogStatus
     catalog_file: str | None = None
     catalog_dest: str | None = None
@@ -33,9 +33,10 @@ class DepRow(Row):
 
     name: str
     kind: DepKind
-    weight: float | None = None
+    weight: float | None
     source: DepSource
-    hash: str | None = None
+    #: upper-case hex; empty when nothing tells it
+    hash: str
     catalog_status: CatalogStatus
     catalog_file: str | None = None
     catalog_dest: str | None = None

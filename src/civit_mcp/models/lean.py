@@ -32,9 +32,12 @@ class Row(BaseModel):
     def __get_pydantic_json_schema__(
         cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        """Say what is sent: an empty field is absent, so none is ever null."""
+        """Say what is sent: an empty optional field is absent, so it is never null."""
         schema = handler(core_schema)
-        for part in handler.resolve_ref_schema(schema).get("properties", {}).values():
+        shape = handler.resolve_ref_schema(schema)
+        for name, part in shape.get("properties", {}).items():
+            if name in shape.get("required", ()):
+                continue
             choices = [choice for choice in part.get("anyOf", ()) if choice != {"type": "null"}]
             if len(choices) == 1:
                 del part["anyOf"]

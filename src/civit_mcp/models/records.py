@@ -65,6 +65,8 @@ class ImageRecord:
     meta: Json | None = None
     #: True or False when CivitAI says so, else None
     hide_meta: bool | None = None
+    #: whether metadata is stored; only the feed and `image.get` say
+    has_meta: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +103,63 @@ class VersionRecord:
     #: Archived or TakenDown
     model_mode: str | None = None
     model_nsfw: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MiniRecord:
+    """One file of a version in the short form that generators read."""
+
+    version_id: int
+    model_id: int | None = None
+    #: only when one exact file was asked for
+    file_id: int | None = None
+    air: str | None = None
+    version_name: str = ""
+    model_name: str | None = None
+    base_model: str = ""
+    availability: str | None = None
+    published_at: str | None = None
+    user_id: int | None = None
+    file_name: str = ""
+    file_type: str = ""
+    format: str | None = None
+    size_kb: float | None = None
+    #: canonical type -> upper-case hex; the hash of nothing is left out
+    hashes: Mapping[str, str] = field(default_factory=dict)
+    can_generate: bool | None = None
+    #: whether a download needs a key
+    require_auth: bool | None = None
+    #: whether generating needs a grant
+    check_permission: bool | None = None
+    early_access_until: str | None = None
+    free_trial_limit: int | None = None
+    featured: bool | None = None
+    sfw_only: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResourceFacts:
+    """What the site's generator knows of a version: the creator's advice above all."""
+
+    version_id: int
+    version_name: str = ""
+    model_id: int | None = None
+    model_name: str | None = None
+    model_type: str | None = None
+    base_model: str = ""
+    air: str | None = None
+    trigger_words: tuple[str, ...] = ()
+    availability: str | None = None
+    early_access_until: str | None = None
+    early_access_permanent: bool = False
+    can_generate: bool | None = None
+    #: whether whoever asks may use it
+    has_access: bool | None = None
+    clip_skip: int | None = None
+    #: advised weight; CivitAI fills in 1, -1 and 2 where the creator gave none
+    strength: float | None = None
+    min_strength: float | None = None
+    max_strength: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,8 +238,18 @@ class Page(Generic[T]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PagedList(Generic[T]):
+    """One page of a listing that is paged by number. `next_page` None means the end."""
+
+    items: tuple[T, ...] = ()
+    next_page: int | None = None
+    #: how many there are in all; None when CivitAI does not count them
+    total: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Gate:
-    """Why a version may not be downloaded."""
+    """What stands between a user and a version's files."""
 
     kind: Literal[
         "usage_control", "early_access", "archived", "taken_down", "no_public_file", "unpublished"

@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from civit_mcp.errors import BadReference
+from civit_mcp.models.ids import MAX_ID, as_id
 from civit_mcp.text import one_line
 
 Kind = Literal["model", "version", "image", "post", "collection", "media", "hash", "name", "id"]
 #: what the argument asks for; it decides how a bare number reads
 Expect = Literal["model", "version", "image", "post", "collection", "any"]
 
-#: CivitAI keeps ids in signed 32-bit columns
-MAX_ID: Final = 2**31 - 1
 _SHOWN: Final = 200
 _SECRET_VALUE: Final = re.compile(
     r"((?:token|key|secret|signature|sig|password|cookie)=)[^&\s#]+", re.IGNORECASE
@@ -144,11 +143,7 @@ def looks_like_a_key(text: str) -> bool:
 
 def read_id(digits: str) -> int | None:
     """Read decimal digits as an id; None when it is out of range."""
-    significant = digits.lstrip("0")
-    if not significant or len(significant) > len(str(MAX_ID)):
-        return None
-    number = int(significant)
-    return number if number <= MAX_ID else None
+    return as_id(digits.lstrip("0") or "0")
 
 
 def out_of_range(text: str) -> Refusal:

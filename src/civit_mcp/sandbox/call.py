@@ -19,6 +19,15 @@ TRPC_CACHE: Final = "public, max-age=60, s-maxage=60, stale-while-revalidate=30"
 PRIVATE_CACHE: Final = "max-age=0, private, no-cache"
 
 
+@dataclass(slots=True, kw_only=True)
+class VaultState:
+    """What the vault of the key's owner holds: version id to the item's id, in that order."""
+
+    held: dict[int, int] = field(default_factory=dict)
+    #: how many items there ever were
+    added: int = 0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
     """One request, read."""
@@ -37,6 +46,8 @@ class Call:
     api_key: str | None
     #: names of the scenarios that apply to this request
     scenarios: frozenset[str] = frozenset()
+    #: the one thing that requests change
+    vault: VaultState = field(default_factory=VaultState)
 
     def one(self, name: str) -> str | None:
         """First value of a query parameter; None when the key is absent."""

@@ -52,10 +52,10 @@ def images(call: Call) -> Reply:
         and (not username or str(each.username).casefold() == username.casefold())
         and (not kinds or each.type in kinds)
         and (not bases or each.base_model in bases)
-        and (not tags or _tag_ids(each) & set(tags))
+        and (not tags or tag_ids(each) & set(tags))
         and (not requiring or (each.meta is not None and not each.hide_meta))
     ]
-    found.sort(key=_ORDERS[sort])
+    found.sort(key=ORDERS[sort])
     try:
         piece = cut(
             call,
@@ -112,7 +112,8 @@ def _only_model(asked: dict[str, int | None], username: str | None) -> bool:
     return asked["modelId"] is not None and not others and not username
 
 
-def _tag_ids(picture: Picture) -> set[Any]:
+def tag_ids(picture: Picture) -> set[Any]:
+    """Ids of the picture's tags."""
     return {tag.get("id") for tag in picture.more.get("tags", []) if isinstance(tag, dict)}
 
 
@@ -120,7 +121,8 @@ def _likes(picture: Picture) -> int:
     return -sum(v for k, v in picture.stats.items() if isinstance(v, int) and k != "commentCount")
 
 
-_ORDERS: Final[dict[str, Any]] = {
+#: sort keys by the word that asks for them
+ORDERS: Final[dict[str, Any]] = {
     "Most Reactions": lambda each: (_likes(each), each.id),
     "Most Comments": lambda each: (-int(each.stats.get("commentCount") or 0), each.id),
     "Most Collected": lambda each: (_likes(each), each.id),

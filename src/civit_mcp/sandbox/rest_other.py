@@ -1,9 +1,8 @@
-"""Creators, tags, enumerations, the key's owner, users, permissions and the vault."""
+"""Creators, tags, enumerations, the key's owner, users and permissions."""
 
 import math
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 from urllib.parse import urlencode
 
 from civit_mcp.models.base_models import BASE_MODELS
@@ -21,14 +20,19 @@ _USER_NAME = "sandbox_user"
 def creators(call: Call) -> Reply:
     """Answer GET creators: users whose name contains `query`."""
     public = [model for model in call.store.models.values() if model_is_public(model)]
-    counts = Counter(name for name in map(creator_name, public) if name)
+    # who published nothing is listed too
+    counts = dict.fromkeys(map(creator_name, call.store.models.values()), 0)
+    counts.update(Counter(map(creator_name, public)))
+    counts.pop("", None)
     images = {creator_name(model): extra(model, "creator").get("image") for model in public}
     query = (call.one("query") or "").casefold()
     found: list[Json] = []
     for name, count in sorted(counts.items()):
         if query in name.casefold():
-            row = {"username": name, "modelCount": count, "link": _link(call, "username", name)}
-            found.append(row | ({"image": images[name]} if images[name] else {}))
+            row = {"username": name, "link": _link(call, "username", name)}
+            counted = {"modelCount": count} if count else {}
+            image = {"image": images[name]} if images.get(name) else {}
+            found.append(row | counted | image)
     return _counted(call, "creators", found, totals=True)
 
 
@@ -57,21 +61,30 @@ def _counted(call: Call, name: str, found: Sequence[Json], *, totals: bool) -> R
         if recorded is not None:
             return Reply(payload=recorded, headers={"cache-control": PUBLIC_CACHE})
     pages = max(math.ceil(len(found) / limit), 1)
+    searched = totals and "query" in call.query
+    # a search stops counting one row past the page
+    known = min(len(found), page * limit + 1) if searched else len(found)
     metadata: Json = {
-        "totalItems": len(found) if totals else 0,
+        "totalItems": known if totals else 0,
         "currentPage": page,
         "pageSize": limit,
-        "totalPages": pages if totals else 1,
+        "totalPages": max(math.ceil(known / limit), 1) if totals else 1,
     }
     if totals and page < pages:
-        query = {**{key: values[0] for key, values in call.query.items()}, "page": page + 1}
-        metadata["nextPage"] = f"{call.host_url}{call.path}?{urlencode(query)}"
-    if totals and "query" in call.query:
+        metadata["nextPage"] = _page_link(call, page + 1)
+    if totals and page > 1:
+        metadata["prevPage"] = _page_link(call, page - 1)
+    if searched:
         metadata["hasMore"] = page < pages
     items = found[(page - 1) * limit : page * limit]
     return Reply(
         payload={"items": items, "metadata": metadata}, headers={"cache-control": PUBLIC_CACHE}
     )
+
+
+def _page_link(call: Call, page: int) -> str:
+    query = {**{key: values[0] for key, values in call.query.items()}, "page": page}
+    return f"{call.host_url}{call.path}?{urlencode(query)}"
 
 
 def _link(call: Call, key: str, name: str) -> str:
@@ -97,13 +110,14 @@ def me(call: Call) -> Reply:
     """Answer GET me."""
     if not call.session:
         return refuse(401, "Unauthorized")
+    member = "no-membership" not in call.scenarios
     body = {
         "id": USER_ID,
         "username": _USER_NAME,
-        "tier": "free",
+        "tier": "bronze" if member else "free",
         "status": "active",
-        "isMember": False,
-        "subscriptions": [],
+        "isMember": member,
+        "subscriptions": ["civitai"] if member else [],
         "tokenScope": 0b100101,
         "buzzLimit": None,
         "subject": {"type": "apiKey", "id": 1},
@@ -154,26 +168,3 @@ def _may_generate(call: Call, version_id: int) -> bool:
     hit = call.store.versions.get(version_id)
     parent = hit.model if hit is not None else None
     return parent is not None and parent.get("supportsGeneration") is True
-
-
-def vault(call: Call, name: str) -> Reply:
-    """Answer the vault's addresses for a member without anything in it."""
-    if not call.session:
-        return refuse(401, "Unauthorized")
-    method = "POST" if name == "toggle-version" else "GET"
-    if call.method != method:
-        return refuse(405, "Method not allowed")
-    params = Params(call.query)
-    ids = params.ids("modelVersionIds" if name == "check-vault" else "modelVersionId")
-    if name == "get":
-        vault_facts = {"userId": USER_ID, "storageKb": 10485760, "meta": {}, "usedStorageKb": 0}
-        return Reply(payload={"vault": vault_facts | {"updatedAt": "2026-01-01T00:00:00.000Z"}})
-    if name == "all":
-        body: dict[str, Any] = {"items": [], "totalItems": 0, "currentPage": 1, "pageSize": 60}
-        return Reply(payload=body | {"totalPages": 0})
-    if params.issues or not ids:
-        noun = "version" if name == "toggle-version" else "versions array."
-        return refuse(400, f"Could not parse provided model {noun}")
-    if name == "check-vault":
-        return Reply(payload=[{"modelVersionId": each, "vaultItem": None} for each in ids])
-    return Reply(payload={"success": True, "vaultId": ids[0]})

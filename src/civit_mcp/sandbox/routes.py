@@ -10,7 +10,7 @@ from civit_mcp.sandbox.call import Call, Reply, html, refuse
 from civit_mcp.sandbox.downloads import download, login
 from civit_mcp.sandbox.rest_images import images
 from civit_mcp.sandbox.rest_models import models
-from civit_mcp.sandbox.rest_other import creators, enums, me, permissions, tags, users, vault
+from civit_mcp.sandbox.rest_other import creators, enums, me, permissions, tags, users
 from civit_mcp.sandbox.rest_versions import (
     by_hash,
     by_hash_ids,
@@ -20,6 +20,7 @@ from civit_mcp.sandbox.rest_versions import (
     version,
 )
 from civit_mcp.sandbox.trpc import trpc
+from civit_mcp.sandbox.vault import vault
 
 #: how CivitAI treats other verbs: public addresses do not look, the others answer 405
 Verbs = Literal["any", "get"]

@@ -42,7 +42,7 @@ class Sandbox:
         return self._desk.max_in_flight
 
     def clear(self) -> None:
-        """Forget the requests seen so far."""
+        """Forget the requests seen so far, and what they put into the vault."""
         self._desk.clear()
 
     def use(self, *scenarios: str) -> None:

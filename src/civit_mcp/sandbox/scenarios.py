@@ -1,8 +1,9 @@
 """What can go wrong on purpose: names, and which of them hold for a request.
 
-A name alone holds for the whole API; `name:fragment` holds for paths that contain the
-fragment, on the storage port too (its paths begin with `/storage/`). Several may hold at
-once. A scenario that happens once happens once to each path.
+A name alone holds for the whole API, or for all of storage where it speaks of storage;
+`name:fragment` holds for paths that contain the
+fragment, on either port (storage paths begin with `/storage/`). Several may hold at once.
+A scenario that happens once happens once to each path.
 """
 
 from collections.abc import Iterable, Mapping
@@ -43,7 +44,14 @@ SCENARIOS: Final[Mapping[str, str]] = {
     "empty-pages": "lists have empty pages between the others",
     "repeat-cursor": "lists give the same cursor again and again",
     "wrong-image": "asking for one image gives another",
+    "no-membership": "the key's owner is no member and has no vault",
+    "filename-utf8": "storage gives the file's name in the extended form only",
+    "filename-both": "storage gives the file's name in both forms",
+    "filename-path": "storage gives a name with folders in it",
+    "filename-missing": "storage gives no name for the file",
 }
+#: hold on the storage port without a fragment
+STORAGE: Final = frozenset({"filename-utf8", "filename-both", "filename-path", "filename-missing"})
 ONCE: Final = frozenset({"rate-limit", "error-500-once", "busy-once", "busy-retry-date"})
 
 
@@ -56,7 +64,9 @@ class Active:
 
     def holds(self, path: str, role: str) -> bool:
         """Whether it is meant for a request to `path` on the `api` or `storage` port."""
-        return self.fragment in path if self.fragment else role == "api"
+        if self.fragment:
+            return self.fragment in path
+        return role == ("storage" if self.name in STORAGE else "api")
 
 
 def parse(names: Iterable[str]) -> tuple[Active, ...]:

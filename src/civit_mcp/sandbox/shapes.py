@@ -26,6 +26,12 @@ _NOT_IN_LISTS: Final = frozenset({
     "model", "trainingStatus", "trainingDetails", "uploadType", "licensingFee", "earlyAccessConfig",
     "earlyAccessTimeFrame", "earlyAccessEndsAt", "earlyAccessDeadline",
 })  # fmt: skip
+#: keys of a version that its own answer repeats when they were recorded
+_OWN_FACTS: Final = (
+    "status", "updatedAt", "publishedAt", "trainingStatus", "trainingDetails", "uploadType",
+    "usageControl", "availability", "licensingFee", "paidAccess", "earlyAccessTimeFrame",
+    "earlyAccessEndsAt", "earlyAccessConfig", "earlyAccessDeadline", "covered",
+)  # fmt: skip
 _SCANS: Final = (
     "pickleScanResult", "pickleScanMessage", "virusScanResult", "virusScanMessage", "scannedAt",
 )  # fmt: skip
@@ -134,6 +140,8 @@ def version_body(found: Found, *, host: str, by_hash: bool = False) -> Json:
         "licensingFee": 0 if by_hash else None,
         "paidAccess": version.get("paidAccess"),
         **{key: value for key, value in facts.items() if key != "requireAuth"},
+        # what a recorded version says of itself goes before what versions usually say
+        **{key: version[key] for key in _OWN_FACTS if key in version},
         "stats": {
             "downloadCount": extra(version, "stats").get("downloadCount"),
             "thumbsUpCount": extra(version, "stats").get("thumbsUpCount", 0),
@@ -146,9 +154,6 @@ def version_body(found: Found, *, host: str, by_hash: bool = False) -> Json:
     }
     if body["modelId"] is not None:
         body["air"] = air_of(found)
-    for key in ("earlyAccessTimeFrame", "earlyAccessEndsAt", "earlyAccessConfig"):
-        if key in version:
-            body[key] = version[key]
     if model is not None:
         body["model"] = {
             "name": model.get("name"),
@@ -299,7 +304,8 @@ def _version_file(version: Json, file: Json, host: str, *, primary: bool, by_has
     )
     shown: Json = {
         "id": file.get("id"),
-        "sizeKB": file.get("sizeKB"),
+        # an old spelling of the key stays the recorder's
+        ("sizeKb" if "sizeKb" in file else "sizeKB"): file.get("sizeKb", file.get("sizeKB")),
         "name": file.get("name"),
         "type": file.get("type"),
         **{key: file.get(key) for key in _SCANS},

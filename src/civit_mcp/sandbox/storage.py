@@ -20,6 +20,7 @@ _HONEST: Final = 64 * 2**20
 _CUT: Final = 2**20
 _PATH: Final = re.compile(r"/storage/(\d{1,10})/(\d{1,12})")
 _RANGE: Final = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
+_NAMED: Final = re.compile(r'filename="([^"]*)"')
 _MAGIC: Final = {
     "gguf": b"GGUF\x03\x00\x00\x00",
     "zip": b"PK\x03\x04",
@@ -70,7 +71,13 @@ def served_size(size_kb: Any) -> int:
     return claimed if claimed <= _HONEST else _CUT
 
 
-def serve(store: Store, path: str, query: str, headers: dict[str, str]) -> Stored:
+def serve(
+    store: Store,
+    path: str,
+    query: str,
+    headers: dict[str, str],
+    scenarios: frozenset[str] = frozenset(),
+) -> Stored:
     """Answer a request to storage."""
     if not path.startswith("/storage/"):
         return Stored(status=200, headers={"content-type": "text/plain"}, body=b"elsewhere\n")
@@ -92,11 +99,29 @@ def serve(store: Store, path: str, query: str, headers: dict[str, str]) -> Store
     safe = shown.encode("ascii", errors="ignore").decode().replace("\r", "").replace("\n", "")
     answer = {
         "content-type": "application/octet-stream",
-        "content-disposition": safe,
+        **_disposition(safe, scenarios),
         "accept-ranges": "bytes",
         "etag": f'"{sha256(body).hexdigest()[:32]}"',
     }
     return _ranged(body, answer, headers)
+
+
+def _disposition(signed: str, scenarios: frozenset[str]) -> dict[str, str]:
+    """The header that names the file, in one of the forms that storage has been seen to use."""
+    if "filename-missing" in scenarios:
+        return {}
+    found = _NAMED.search(signed)
+    name = found[1] if found else "file"
+    forms = {
+        "filename-utf8": f"attachment; filename*=UTF-8''{name}",
+        "filename-both": f"attachment; filename=\"fallback.bin\"; filename*=UTF-8''{name}",
+        "filename-path": f'attachment; filename="../../models/{name}"',
+    }
+    return {
+        "content-disposition": next(
+            (form for key, form in forms.items() if key in scenarios), signed
+        )
+    }
 
 
 def _ranged(body: bytes, answer: dict[str, str], headers: dict[str, str]) -> Stored:

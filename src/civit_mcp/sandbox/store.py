@@ -67,8 +67,9 @@ class Store:
         found: dict[int, Found] = {}
         for model in self.models.values():
             for version in rows(model, "modelVersions"):
-                if is_id(version.get("id")):
-                    found.setdefault(version["id"], Found(version=version, model=model))
+                version_id = id_of(version)
+                if version_id is not None:
+                    found.setdefault(version_id, Found(version=version, model=model))
         lonely: dict[int, Json] = {}
         # sorted by name, so the last one of an id has the newest date
         for path in self._files("rest/model_versions_entries"):
@@ -101,8 +102,9 @@ class Store:
         for path in self._files("rest/images"):
             read = self._read(path)
             for row in _rows(read) or ([read] if read else []):
-                if is_id(row.get("id")):
-                    found[row["id"]] = row
+                image_id = id_of(row)
+                if image_id is not None:
+                    found[image_id] = row
         return list(found.values())
 
     @cached_property
@@ -160,6 +162,14 @@ def extra(owner: Json, key: str) -> Json:
     return value if isinstance(value, dict) else {}
 
 
+def id_of(value: Json) -> int | None:
+    """The id of a recorded thing; some recordings hold ids as text."""
+    found = value.get("id")
+    if isinstance(found, str) and found.isascii() and found.isdecimal():
+        found = int(found)
+    return found if is_id(found) else None
+
+
 def is_id(value: object) -> TypeGuard[int]:
     """Whether `value` can be an id of CivitAI."""
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
@@ -175,8 +185,10 @@ def _rows(value: Json | None) -> list[Json]:
 
 
 def _keep(found: dict[int, Json], value: Json | None, needs: str) -> None:
-    if value and is_id(value.get("id")) and isinstance(value.get(needs), list):
-        found[value["id"]] = value
+    """Keep what has an id and looks like its kind; a null list is one of CivitAI's shapes."""
+    found_id = id_of(value) if value else None
+    if value and found_id is not None and isinstance(value.get(needs) or [], list):
+        found[found_id] = value
 
 
 def _age(entry: tuple[int, Found]) -> tuple[str, int]:

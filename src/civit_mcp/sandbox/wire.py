@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 from urllib.parse import parse_qs
 
 from civit_mcp.errors import BadReference
-from civit_mcp.sandbox.call import Call, Reply
+from civit_mcp.sandbox.call import Call, Reply, VaultState
 from civit_mcp.sandbox.faults import encode, instead
 from civit_mcp.sandbox.routes import answer
 from civit_mcp.sandbox.scenarios import Switchboard
@@ -53,14 +53,16 @@ class Desk:
     seen: list[SeenRequest] = field(default_factory=list)
     in_flight: int = 0
     max_in_flight: int = 0
+    vault: VaultState = field(default_factory=VaultState)
     #: set when the servers end; whoever waits then stops waiting
     closing: asyncio.Event = field(default_factory=asyncio.Event)
     #: closes the connection of a request; `True` lets what was written go out first
     hang_up: Callable[[Scope, bool], None] = lambda _scope, _flush: None
 
     def clear(self) -> None:
-        """Forget the requests seen and start counting anew."""
+        """Forget the requests seen and what they changed, and start counting anew."""
         self.seen.clear()
+        self.vault = VaultState()
         self.max_in_flight = self.in_flight
 
 
@@ -103,18 +105,7 @@ class Port:
         desk = self._desk
         if desk.latency:
             await self._pause(desk.latency)
-        call = Call(
-            method=request.method,
-            path=request.path,
-            query=request.query,
-            headers=request.headers,
-            body=request.body,
-            store=desk.store,
-            base_url=desk.base_url,
-            storage_url=desk.storage_url,
-            api_key=desk.api_key,
-            scenarios=desk.switchboard.holding(request.path, self._role),
-        )
+        call = self._call(request, desk.switchboard.holding(request.path, self._role))
         reply = instead(call) or answer(call, _ascii(scope.get("raw_path") or b"/"))
         await self._deliver(
             call.scenarios,
@@ -128,18 +119,18 @@ class Port:
         self, request: SeenRequest, scope: Scope, receive: Receive, send: Send
     ) -> None:
         query = _ascii(scope["query_string"])
-        stored = serve(self._desk.store, request.path, query, request.headers)
         holding = self._desk.switchboard.holding(request.path, self._role)
+        stored = serve(self._desk.store, request.path, query, request.headers, holding)
         fault = None
         if holding:
-            fault = instead(self._bare_call(request, holding))
+            fault = instead(self._call(request, holding))
         if fault is None:
             whole = (stored.status, stored.headers, stored.body)
         else:
             whole = (fault.status, _head(fault), (fault.text or json.dumps(fault.payload)).encode())
         await self._deliver(holding, whole, scope, receive, send)
 
-    def _bare_call(self, request: SeenRequest, holding: frozenset[str]) -> Call:
+    def _call(self, request: SeenRequest, holding: frozenset[str]) -> Call:
         return Call(
             method=request.method,
             path=request.path,
@@ -151,6 +142,7 @@ class Port:
             storage_url=self._desk.storage_url,
             api_key=self._desk.api_key,
             scenarios=holding,
+            vault=self._desk.vault,
         )
 
     async def _deliver(

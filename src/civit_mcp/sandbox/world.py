@@ -9,6 +9,10 @@ from typing import Final
 DEMO_QUERY: Final = "mist"
 #: dawn over a mountain lake; its parts are in resources, a prompt tag and a negative prompt
 DEMO_IMAGE: Final = 7100001
+#: it holds several pictures, that one first
+DEMO_POST: Final = 8100001
+#: on that picture
+DEMO_TAG: Final = 301
 DEMO_CHECKPOINT_MODEL: Final = 4101
 DEMO_CHECKPOINT_VERSION: Final = 51001
 #: listed in the picture's resources
@@ -57,6 +61,10 @@ NUMBER_NAME_IMAGE: Final = 7100019
 #: a resource whose model was deleted
 DELETED_RESOURCE_IMAGE: Final = 7100020
 NO_META_IMAGE: Final = 7100021
+#: pictures in three collections: one, several over all levels up to R, and some that nobody may see
+DEMO_COLLECTION: Final = 9100001
+LANDSCAPE_COLLECTION: Final = 9100002
+PRIVATE_COLLECTION: Final = 9100003
 #: on no page of the site
 NO_SUCH_IMAGE: Final = 7199999
 

@@ -2,12 +2,16 @@
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, StrictInt
 
+#: a number as JSON number or text; true is neither
+Ref = StrictInt | str
 VersionRef = Annotated[
-    int | str, Field(description="version id, model or version URL, AIR, id@version or hash")
+    Ref, Field(description="version id, model or version URL, AIR, id@version or hash")
 ]
-ModelRef = Annotated[int | str, Field(description="model id, URL, AIR or hash")]
-ImageRef = Annotated[int | str, Field(description="image id or URL")]
+ModelRef = Annotated[Ref, Field(description="model id, URL, AIR or hash")]
+ImageRef = Annotated[Ref, Field(description="image id or URL")]
+PostRef = Annotated[Ref, Field(description="post id or URL")]
+CollectionRef = Annotated[Ref, Field(description="collection id or URL")]
 DryRun = Annotated[bool, Field(description="show the diff, write nothing")]
 Cursor = Annotated[str | None, Field(description="next_cursor of the last answer")]

@@ -1,19 +1,35 @@
 """The user's catalog."""
 
-from typing import Annotated
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from civit_mcp.app import CATALOG_URIS, Ctx, Tool, desk_of
-from civit_mcp.models.catalogued import AddAnswer, CatalogName, ListAnswer, PromoteAnswer
+from civit_mcp.app import Ctx, Tool, announce_change, desk_of
+from civit_mcp.errors import BadReference
+from civit_mcp.models.catalogued import (
+    AddAnswer,
+    CatalogName,
+    ChangeAnswer,
+    ExchangeAnswer,
+    ExportFormat,
+    HistoryAnswer,
+    ListAnswer,
+    PromoteAnswer,
+    VerifyAnswer,
+)
 from civit_mcp.models.facts import CatalogStatus
-from civit_mcp.tools.arguments import Cursor, DryRun, VersionRef
+from civit_mcp.tools.arguments import Cursor, DryRun, Ref, VersionRef
+
+EntryRef = Annotated[Ref | None, Field(description="version of the entry")]
+EntryFile = Annotated[str | None, Field(description="or its file name, exact")]
 
 
 async def add_to_catalog(
     ctx: Ctx,
-    version_id: VersionRef,
+    version_id: VersionRef | None = None,
     file_id: Annotated[int | None, Field(description="a file of get_model_version")] = None,
+    version_ids: Annotated[list[Ref], Field(description="up to 200, one change")] = [],  # noqa: B006 - pydantic copies it
     dry_run: DryRun = False,
 ) -> AddAnswer:
     """Add a CivitAI version to the catalog (models.json) in the right ComfyUI folder. Answers
@@ -21,9 +37,19 @@ async def add_to_catalog(
     """
     from civit_mcp.usecases import shelving
 
-    answer = await shelving.add_to_catalog(desk_of(ctx), version_id, file_id, dry_run=dry_run)
+    if not version_ids:
+        if version_id is None:
+            raise BadReference("neither 'version_id' nor 'version_ids' was given")
+        answer = await shelving.add_to_catalog(desk_of(ctx), version_id, file_id, dry_run=dry_run)
+    else:
+        if file_id is not None:
+            raise BadReference("'file_id' goes with one version", "leave it out of a bulk add")
+        refs = [*([] if version_id is None else [version_id]), *version_ids]
+        answer = await shelving.add_many_to_catalog(
+            desk_of(ctx), refs, dry_run=dry_run, progress=_progress(ctx)
+        )
     if answer.change_id:
-        await _announce(ctx)
+        announce_change(ctx)
     return answer
 
 
@@ -37,7 +63,7 @@ async def promote_to_lora(
 
     answer = await shelving.promote_to_lora(desk_of(ctx), version_id, dry_run=dry_run)
     if answer.change_id:
-        await _announce(ctx)
+        announce_change(ctx)
     return answer
 
 
@@ -54,9 +80,9 @@ async def list_catalog(
     cursor: Cursor = None,
 ) -> ListAnswer:
     """List what the user's catalog has, with each entry's status on disk."""
-    from civit_mcp.usecases import shelving
+    from civit_mcp.usecases import inventory
 
-    return await shelving.list_catalog(
+    return await inventory.list_catalog(
         desk_of(ctx),
         catalog=catalog,
         category=category,
@@ -68,14 +94,166 @@ async def list_catalog(
     )
 
 
-async def _announce(ctx: Ctx) -> None:
-    """Tell listeners that the files changed."""
-    for uri in CATALOG_URIS:
-        await ctx.notify_resource_updated(uri)
+async def remove_from_catalog(
+    ctx: Ctx,
+    version_id: EntryRef = None,
+    file: EntryFile = None,
+    catalog: CatalogName | None = None,
+    dry_run: DryRun = False,
+) -> ChangeAnswer:
+    """Take an entry out of the catalog. The model file on disk stays."""
+    from civit_mcp.usecases import shelving
+
+    answer = await shelving.remove_from_catalog(
+        desk_of(ctx), version_id, file, catalog, dry_run=dry_run
+    )
+    return _announced(ctx, answer)
+
+
+async def edit_catalog_entry(
+    ctx: Ctx,
+    version_id: EntryRef = None,
+    file: EntryFile = None,
+    demote: Annotated[bool, Field(description="loras.json -> models.json")] = False,
+    category: str | None = None,
+    dest: Annotated[str | None, Field(description="folder below the models root")] = None,
+    fields: Annotated[
+        dict[str, Any],
+        Field(
+            description="tags, trigger_words, notes, strength (0.8 or {min, max, default}), "
+            "pair_id, pair_role (high, low, both); empty clears"
+        ),
+    ] = {},  # noqa: B006
+    dry_run: DryRun = False,
+) -> ChangeAnswer:
+    """Change one entry: demote, or move (category, dest), or write fields. Moves no file."""
+    from civit_mcp.usecases import shelving
+
+    answer = await shelving.edit_catalog_entry(
+        desk_of(ctx),
+        version_id,
+        file,
+        demote=demote,
+        category=category,
+        dest=dest,
+        fields=fields,
+        dry_run=dry_run,
+    )
+    return _announced(ctx, answer)
+
+
+async def undo_catalog_change(
+    ctx: Ctx,
+    change_id: Annotated[str | None, Field(description="none: the last still in force")] = None,
+    dry_run: DryRun = False,
+) -> ChangeAnswer:
+    """Take a change of the catalog back; refused when later edits make that unsafe."""
+    from civit_mcp.usecases import shelving
+
+    answer = await shelving.undo_catalog_change(desk_of(ctx), change_id, dry_run=dry_run)
+    return _announced(ctx, answer)
+
+
+async def catalog_history(
+    ctx: Ctx, limit: Annotated[int, Field(ge=1, le=100)] = 20, cursor: Cursor = None
+) -> HistoryAnswer:
+    """List the changes made to the catalog, newest first, with the ids to undo them."""
+    from civit_mcp.usecases import inventory
+
+    return await inventory.catalog_history(desk_of(ctx), limit=limit, cursor=cursor)
+
+
+async def verify_catalog(
+    ctx: Ctx,
+    hashes: Annotated[bool, Field(description="read files, slow")] = False,
+    upstream: Annotated[bool, Field(description="CivitAI instead")] = False,
+    limit: Annotated[int, Field(ge=1, le=200)] = 30,
+    cursor: Cursor = None,
+) -> VerifyAnswer:
+    """Hold the catalog against the disk: missing, moved, wrong, double files, half pairs; or
+    against CivitAI: gone, newer. Changes nothing.
+    """
+    from civit_mcp.usecases import verification
+
+    return await verification.verify_catalog(
+        desk_of(ctx),
+        hashes=hashes,
+        upstream=upstream,
+        limit=limit,
+        cursor=cursor,
+        progress=_progress(ctx),
+    )
+
+
+async def exchange_catalog(
+    ctx: Ctx,
+    action: Literal["import", "export"],
+    path: Annotated[str | None, Field(description="absolute; new when exporting")] = None,
+    format: Annotated[  # noqa: A002 - the word that clients know
+        ExportFormat, Field(description="of the export")
+    ] = "catalog",
+    dry_run: DryRun = False,
+) -> ExchangeAnswer:
+    """Take in the entries of another catalog file, or write the catalog for other programs."""
+    from civit_mcp.usecases import exchange
+
+    desk = desk_of(ctx)
+    if action == "export":
+        return await exchange.export_catalog(desk, format, path, dry_run=dry_run)
+    answer = await exchange.import_catalog(desk, path, dry_run=dry_run)
+    if answer.change_id:
+        announce_change(ctx)
+    return answer
+
+
+def _announced(ctx: Ctx, answer: ChangeAnswer) -> ChangeAnswer:
+    if answer.change_id:
+        announce_change(ctx)
+    return answer
+
+
+def _progress(ctx: Ctx) -> Callable[[int, int], Coroutine[Any, Any, None]]:
+    async def report(done: int, total: int) -> None:
+        await ctx.report_progress(done, total)
+
+    return report
 
 
 TOOLS = (
     Tool(run=add_to_catalog, title="Add to the catalog", toolset="core", writes=True),
     Tool(run=promote_to_lora, title="Promote to style LoRA", toolset="core", writes=True),
     Tool(run=list_catalog, title="List the catalog", toolset="core", open_world=False),
+    Tool(
+        run=remove_from_catalog,
+        title="Remove from the catalog",
+        toolset="catalog",
+        writes=True,
+        destructive=True,
+    ),
+    Tool(
+        run=edit_catalog_entry,
+        title="Edit a catalog entry",
+        toolset="catalog",
+        writes=True,
+        destructive=True,
+    ),
+    Tool(
+        run=undo_catalog_change,
+        title="Undo a catalog change",
+        toolset="catalog",
+        writes=True,
+        destructive=True,
+        idempotent=False,
+        open_world=False,
+    ),
+    Tool(run=catalog_history, title="Catalog history", toolset="catalog", open_world=False),
+    Tool(run=verify_catalog, title="Verify the catalog", toolset="catalog"),
+    Tool(
+        run=exchange_catalog,
+        title="Import or export the catalog",
+        toolset="catalog",
+        writes=True,
+        idempotent=False,
+        open_world=False,
+    ),
 )

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from civit_mcp.app import Ctx, Tool, desk_of
 from civit_mcp.models.facts import ModelAnswer, VersionAnswer
-from civit_mcp.tools.arguments import ModelRef, VersionRef
+from civit_mcp.tools.arguments import ModelRef, Ref, VersionRef
 
 From = Annotated[int, Field(ge=0, description="description_next of the last answer")]
 
@@ -14,7 +14,7 @@ From = Annotated[int, Field(ge=0, description="description_next of the last answ
 async def get_model(
     ctx: Ctx,
     model_id: ModelRef | None = None,
-    model_ids: Annotated[list[int | str], Field(max_length=20)] = [],  # noqa: B006 - see search
+    model_ids: Annotated[list[Ref], Field(max_length=20)] = [],  # noqa: B006 - see search
     description_from: From = 0,
 ) -> ModelAnswer:
     """Read one model, or up to 20: versions with files, gates and catalog_status, licence in
@@ -30,7 +30,7 @@ async def get_model(
 async def get_model_version(
     ctx: Ctx,
     version_id: VersionRef | None = None,
-    version_ids: Annotated[list[int | str], Field(max_length=20)] = [],  # noqa: B006 - see search
+    version_ids: Annotated[list[Ref], Field(max_length=20)] = [],  # noqa: B006 - see search
     description_from: From = 0,
 ) -> VersionAnswer:
     """Read one version, or up to 20: AIR, trigger words, gate, and every file with its id,

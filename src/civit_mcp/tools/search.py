@@ -27,6 +27,7 @@ async def search_models(
     ] = [],  # noqa: B006
     tag: str | None = None,
     creator: str | None = None,
+    commercial_ok: Annotated[bool, Field(description="licence allows selling images")] = False,
     sort: Sort = "Highest Rated",
     period: Period = "AllTime",
     max_level: Level = "pg13",
@@ -38,13 +39,15 @@ async def search_models(
     result is empty.
     """
     from civit_mcp.usecases import search
+    from civit_mcp.usecases.filters import ModelSearch
 
-    asked = search.ModelSearch(
+    asked = ModelSearch(
         query=query,
         types=tuple(types),
         base_models=tuple(base_models),
         tag=tag,
         creator=creator,
+        commercial_ok=commercial_ok,
         sort=sort,
         period=period,
         max_level=max_level,

@@ -1,7 +1,7 @@
 """What every use case works with: the settings, CivitAI, and the user's catalog."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import anyio.to_thread
@@ -9,8 +9,9 @@ import anyio.to_thread
 from civit_mcp.catalog import Catalog, Snapshot
 from civit_mcp.civitai import CivitaiClient
 from civit_mcp.config import Settings
-from civit_mcp.errors import AboveLevel
+from civit_mcp.errors import AboveLevel, CatalogUnreadable
 from civit_mcp.models.levels import LEVELS, Level, label, permits
+from civit_mcp.usecases.paging import Trails
 
 T = TypeVar("T")
 
@@ -27,16 +28,37 @@ class Desk:
     settings: Settings
     client: CivitaiClient
     catalog: Catalog
+    #: where recent listings have been
+    trails: Trails = field(default_factory=Trails, repr=False, compare=False)
 
     @classmethod
-    def open(cls, settings: Settings) -> "Desk":
+    def open(cls, settings: Settings, *, catalog: Catalog | None = None) -> "Desk":
         """Make client and catalog; neither connects or reads before it is asked."""
-        catalog = Catalog(settings.catalog_dir, settings.models_root)
-        return cls(settings, CivitaiClient(settings), catalog)
+        shared = catalog or Catalog(settings.catalog_dir, settings.models_root)
+        return cls(settings, CivitaiClient(settings), shared)
 
     async def snapshot(self) -> Snapshot:
         """Read both catalog files as they stand, off the event loop."""
         return await on_disk(self.catalog.snapshot)
+
+    async def snapshot_or_note(self) -> tuple[Snapshot | None, list[str]]:
+        """Read the catalog for an answer that is about something else.
+
+        A catalog that cannot be read then costs the statuses, not the answer.
+        """
+        try:
+            return await self.snapshot(), []
+        except CatalogUnreadable as error:
+            return None, [f"The catalog cannot be read, so every status is unknown: {error}"]
+
+    def root_notes(self) -> list[str]:
+        """What explains that files read as missing; looks at the disk."""
+        root = self.settings.models_root
+        if root is None:
+            return [NO_ROOT_NOTE]
+        if not root.is_dir():
+            return [f"The models root '{root}' is no folder, so every entry reads 'missing'"]
+        return []
 
     def effective_level(self, asked: Level) -> Level:
         """Lower the level that was asked for to the operator's cap."""

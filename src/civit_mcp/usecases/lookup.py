@@ -1,15 +1,15 @@
 """Facts about models and versions, one or a batch."""
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from collections.abc import Sequence
+from typing import Final
 
 import anyio
 import anyio.to_thread
 
 from civit_mcp.catalog import Snapshot
-from civit_mcp.errors import BadReference, CivitError, TooLarge
+from civit_mcp.errors import BadReference, CivitError
 from civit_mcp.models.facts import (
-    Failure,
+    Advice,
     ModelAnswer,
     ModelFacts,
     VersionAnswer,
@@ -18,9 +18,17 @@ from civit_mcp.models.facts import (
 from civit_mcp.models.levels import label
 from civit_mcp.models.records import ModelRecord
 from civit_mcp.text import clean_html, cut, one_line
+from civit_mcp.usecases.batch import each, not_too_many, sorted_out
+from civit_mcp.usecases.bounds import take_within
 from civit_mcp.usecases.desk import Desk
-from civit_mcp.usecases.resolve import RefArgument, model_id_of, version_id_of
-from civit_mcp.usecases.rows import licence_of, model_url, version_brief, version_facts
+from civit_mcp.usecases.resolve import (
+    RefArgument,
+    level_of,
+    model_id_of,
+    published_version,
+    version_id_of,
+)
+from civit_mcp.usecases.rows import licence_of, model_url, version_brief, version_facts, word
 
 MAX_BATCH = 20
 #: characters of description in one answer
@@ -30,8 +38,15 @@ BATCH_DESCRIPTION_PIECE = 200
 LONG_HTML = 20_000
 VERSIONS_SHOWN = 12
 BATCH_VERSIONS_SHOWN = 3
-
-F = TypeVar("F")
+#: bytes for the versions of a model, the files of a version, and its trigger words
+ROWS_BUDGET: Final = 11_000
+WORDS_BUDGET: Final = 2_000
+MORE_SHOWN: Final = 200
+#: seconds that the creator's advice may arrive after everything else
+ADVICE_PATIENCE: Final = 2.0
+#: what CivitAI fills in where a creator advised nothing
+_NO_ADVICE: Final = (1.0, -1.0, 2.0)
+_WEIGHTED: Final = frozenset({"LORA", "LoCon", "DoRA", "TextualInversion", "Hypernetwork"})
 
 
 async def get_model(
@@ -42,16 +57,17 @@ async def get_model(
     description_from: int = 0,
 ) -> ModelAnswer:
     """Answer for one model, or for up to twenty."""
-    snapshot = await desk.snapshot()
+    snapshot, notes = await desk.snapshot_or_note()
     if not many:
         facts = await _model(desk, _required(one, "model_id"), snapshot, description_from)
-        return ModelAnswer(**dict(facts))
+        return ModelAnswer(**{**dict(facts), "notes": [*facts.notes, *notes]})
 
     async def brief(ref: RefArgument) -> ModelFacts:
         return await _model(desk, ref, snapshot, 0, brief=True)
 
-    items, failed = await _batch(_with_first(one, many), brief)
-    return ModelAnswer(items=items, failed=failed)
+    refs = _with_first(one, many)
+    items, failed = sorted_out(refs, await each(refs, brief))
+    return ModelAnswer(items=items, failed=failed, notes=notes)
 
 
 async def get_model_version(
@@ -62,43 +78,51 @@ async def get_model_version(
     description_from: int = 0,
 ) -> VersionAnswer:
     """Answer for one version, or for up to twenty."""
-    snapshot = await desk.snapshot()
+    snapshot, notes = await desk.snapshot_or_note()
     if not many:
         ref = _required(one, "version_id")
         facts = await _version(desk, ref, snapshot, description_from)
-        return VersionAnswer(**dict(facts))
+        return VersionAnswer(**{**dict(facts), "notes": [*facts.notes, *notes]})
 
     async def brief(ref: RefArgument) -> VersionFacts:
         return await _version(desk, ref, snapshot, 0, brief=True)
 
-    items, failed = await _batch(_with_first(one, many), brief)
-    return VersionAnswer(items=items, failed=failed)
+    refs = _with_first(one, many)
+    items, failed = sorted_out(refs, await each(refs, brief))
+    return VersionAnswer(items=items, failed=failed, notes=notes)
 
 
 async def _model(
-    desk: Desk, ref: RefArgument, snapshot: Snapshot, start: int, *, brief: bool = False
+    desk: Desk, ref: RefArgument, snapshot: Snapshot | None, start: int, *, brief: bool = False
 ) -> ModelFacts:
     model = await desk.client.model(await model_id_of(desk, ref))
     desk.forbid_above_cap(model.level_bits, f"model '{model.id}'")
     shown = BATCH_VERSIONS_SHOWN if brief else VERSIONS_SHOWN
     piece, following = await _description(model.description, start, brief=brief)
+    rows = take_within(
+        [version_brief(version, snapshot) for version in model.versions[:shown]], ROWS_BUDGET
+    )
+    more = [version.id for version in model.versions[len(rows) :]]
+    notes = _model_notes(model)
+    if len(more) > MORE_SHOWN:
+        notes.append(f"{len(more) - MORE_SHOWN} more versions are only on the model's page")
     return ModelFacts(
         id=model.id,
         name=one_line(model.name, 200),
-        type=model.type,
-        creator=model.creator,
+        type=word(model.type),
+        creator=word(model.creator),
         level=label(model.level_bits),
-        mode=model.mode,
+        mode=word(model.mode),
         tags=[one_line(tag, 60) for tag in model.tags[:20]],
         downloads=model.downloads,
         thumbs_up=model.thumbs_up,
         licence=licence_of(model),
-        versions=[version_brief(version, snapshot) for version in model.versions[:shown]],
-        more_versions=[version.id for version in model.versions[shown:]],
+        versions=rows,
+        more_versions=more[:MORE_SHOWN],
         description=piece or None,
         description_next=following,
         url=model_url(model.id),
-        notes=_model_notes(model),
+        notes=notes,
     )
 
 
@@ -114,16 +138,72 @@ def _model_notes(model: ModelRecord) -> list[str]:
 
 
 async def _version(
-    desk: Desk, ref: RefArgument, snapshot: Snapshot, start: int, *, brief: bool = False
+    desk: Desk, ref: RefArgument, snapshot: Snapshot | None, start: int, *, brief: bool = False
 ) -> VersionFacts:
-    version = await desk.client.version(await version_id_of(desk, ref))
-    bits = version.level_bits
-    if bits is None and desk.settings.max_level is not None and version.model_id is not None:
-        bits = (await desk.client.model(version.model_id)).level_bits
-    desk.forbid_above_cap(bits, f"version '{version.id}'")
-    facts = version_facts(version, snapshot, desk.settings.civitai_url)
+    version_id = await version_id_of(desk, ref)
+    advice: list[Advice] = []
+    asked = anyio.Event()
+
+    async def advise() -> None:
+        advice.extend(await _advice(desk, version_id))
+        asked.set()
+
+    absent: CivitError | None = None
+    async with anyio.create_task_group() as group:
+        group.start_soon(advise)
+        try:
+            version = await published_version(desk, version_id)
+            with anyio.move_on_after(ADVICE_PATIENCE):
+                await asked.wait()
+        except CivitError as error:
+            absent = error
+        group.cancel_scope.cancel()
+    if absent is not None:
+        raise absent
+    if desk.settings.max_level is not None:
+        desk.forbid_above_cap(await level_of(desk, version), f"version '{version.id}'")
+    facts = _readable(version_facts(version, snapshot, desk.settings.civitai_url))
     piece, following = await _description(version.description, start, brief=brief)
-    return facts.model_copy(update={"description": piece or None, "description_next": following})
+    return facts.model_copy(
+        update={
+            "description": piece or None,
+            "description_next": following,
+            "advice": advice[0] if advice else None,
+        }
+    )
+
+
+def _readable(facts: VersionFacts) -> VersionFacts:
+    """Leave out what no answer has room for, and say so."""
+    notes = list(facts.notes)
+    words: list[str] = []
+    for each_word in facts.trigger_words:
+        if sum(len(known.encode()) for known in words) > WORDS_BUDGET:
+            notes.append("Further trigger words are on the version's page")
+            break
+        words.append(each_word)
+    files = take_within(facts.files, ROWS_BUDGET)
+    if len(files) < len(facts.files):
+        rest = len(facts.files) - len(files)
+        notes.append(f"{rest} more files are only on the version's page")
+    return facts.model_copy(update={"trigger_words": words, "files": files, "notes": notes})
+
+
+async def _advice(desk: Desk, version_id: int) -> list[Advice]:
+    """The creator's own settings, from an internal procedure: nice to have, never missed."""
+    try:
+        known = await desk.client.resources_by_version_ids([version_id])
+    except CivitError:
+        return []
+    facts = next((each for each in known if each.version_id == version_id), None)
+    if facts is None:
+        return []
+    given = (facts.strength, facts.min_strength, facts.max_strength)
+    if given == _NO_ADVICE or facts.model_type not in _WEIGHTED:
+        given = (None, None, None)
+    if facts.clip_skip is None and all(value is None for value in given):
+        return []
+    return [Advice(strength=given[0], min=given[1], max=given[2], clip_skip=facts.clip_skip)]
 
 
 async def _description(html: str | None, start: int, *, brief: bool) -> tuple[str, int | None]:
@@ -142,34 +222,5 @@ def _required(one: RefArgument | None, name: str) -> RefArgument:
 
 def _with_first(one: RefArgument | None, many: Sequence[RefArgument]) -> list[RefArgument]:
     refs = [*([one] if one is not None else []), *many]
-    if len(refs) > MAX_BATCH:
-        raise TooLarge(
-            f"{len(refs)} references in one call, at most {MAX_BATCH} are read",
-            f"pass {MAX_BATCH} at a time",
-        )
+    not_too_many(len(refs), MAX_BATCH)
     return refs
-
-
-async def _batch(
-    refs: list[RefArgument], read: Callable[[RefArgument], Awaitable[F]]
-) -> tuple[list[F], list[Failure]]:
-    """Read all at once; one that fails is reported and hides no other."""
-    results: list[F | CivitError | None] = [None] * len(refs)
-
-    async def run(index: int) -> None:
-        try:
-            results[index] = await read(refs[index])
-        except CivitError as error:
-            results[index] = error
-
-    async with anyio.create_task_group() as group:
-        for index in range(len(refs)):
-            group.start_soon(run, index)
-    items: list[F] = []
-    failed: list[Failure] = []
-    for ref, result in zip(refs, results, strict=True):
-        if isinstance(result, CivitError):
-            failed.append(Failure(reference=one_line(str(ref), 120), error=str(result)))
-        elif result is not None:
-            items.append(result)
-    return items, failed

@@ -1,14 +1,18 @@
 """From any spelling of a thing to CivitAI's id of it."""
 
 from dataclasses import replace
+from typing import Final
 
 from civit_mcp.civitai import ImageQuery
-from civit_mcp.errors import BadReference, NotFound
+from civit_mcp.errors import BadReference, CivitError, Gone, NotFound
 from civit_mcp.models.records import VersionRecord
 from civit_mcp.references import Reference, parse_reference
+from civit_mcp.references.reference import shown
 from civit_mcp.usecases.desk import Desk
 
 RefArgument = int | str
+#: what CivitAI calls a version that was there once
+NO_LONGER: Final = frozenset({"Deleted", "Unpublished", "UnpublishedViolation"})
 
 
 async def version_id_of(desk: Desk, value: RefArgument) -> int:
@@ -29,13 +33,45 @@ async def version_id_of(desk: Desk, value: RefArgument) -> int:
     return await _version_by_name(desk, ref)
 
 
+async def published_version(desk: Desk, version_id: int) -> VersionRecord:
+    """Read a version that the site shows.
+
+    Raises:
+        Gone: it was deleted or unpublished.
+        NotFound: CivitAI does not have it, or does not show it.
+    """
+    try:
+        return await desk.client.version(version_id)
+    except NotFound as absent:
+        raise await _why_absent(desk, version_id, absent) from None
+
+
+async def _why_absent(desk: Desk, version_id: int, absent: NotFound) -> NotFound:
+    """Ask the site's own interface, which answers whatever a version's status is."""
+    try:
+        version = await desk.client.trpc_version(version_id)
+    except CivitError:
+        return absent
+    thing, status = f"version '{version_id}'", shown(version.status or "", 80) or "unknown"
+    if status in NO_LONGER:
+        next_step = "look for another version of the model"
+        if version.model_id is not None:
+            next_step += f": get_model with model_id {version.model_id}"
+        return Gone(f"{thing} is no longer on CivitAI: its status is '{status}'", next_step)
+    if status == "Published":
+        return NotFound(
+            f"{thing} exists, but CivitAI does not show it here", "try again in ten minutes"
+        )
+    return NotFound(f"{thing} is not published: its status is '{status}'", "choose another version")
+
+
 async def version_with_parent(desk: Desk, version_id: int) -> VersionRecord:
     """Read a version; what its answer lacks of the model comes from the model's own.
 
     Raises:
         NotFound: CivitAI does not have the version.
     """
-    version = await desk.client.version(version_id)
+    version = await published_version(desk, version_id)
     if (version.model_name and version.model_type) or version.model_id is None:
         return version
     try:
@@ -71,6 +107,59 @@ async def model_id_of(desk: Desk, value: RefArgument) -> int:
     if version.model_id is None:
         raise NotFound(f"CivitAI does not say which model version '{version.id}' belongs to")
     return version.model_id
+
+
+async def post_id_of(desk: Desk, value: RefArgument) -> int:
+    """Find the post that a reference leads to; an image leads to its own.
+
+    Raises:
+        BadReference: nobody can tell which post is meant.
+        NotFound: CivitAI does not have it.
+    """
+    try:
+        ref = parse_reference(value, "post")
+    except BadReference:
+        image_id = _image_named_by(value)
+        if image_id is None:
+            raise
+        image = await desk.client.image(image_id)
+        if image.post_id is None:
+            raise NotFound(
+                f"image '{image_id}' is in no post", "pass it to get_generation_data"
+            ) from None
+        return image.post_id
+    known = ref.post_id or ref.id
+    assert known is not None
+    return known
+
+
+def _image_named_by(value: RefArgument) -> int | None:
+    try:
+        return parse_reference(value).image_id
+    except BadReference:
+        return None
+
+
+def collection_id_of(value: RefArgument) -> int:
+    """Read the collection that a reference names.
+
+    Raises:
+        BadReference: it names none.
+    """
+    ref = parse_reference(value, "collection")
+    known = ref.collection_id or ref.id
+    assert known is not None
+    return known
+
+
+async def level_of(desk: Desk, version: VersionRecord) -> int | None:
+    """Browsing bits of a version; those of its model when its own are unknown."""
+    if version.level_bits is not None or version.model_id is None:
+        return version.level_bits
+    try:
+        return (await desk.client.model(version.model_id)).level_bits
+    except NotFound:
+        return None
 
 
 async def image_id_of(desk: Desk, value: RefArgument) -> int:
@@ -121,7 +210,7 @@ async def _version_by_name(desk: Desk, ref: Reference) -> int:
             return int(only)
     raise BadReference(
         f"'{ref.text}' is only a name, and names do not identify a version",
-        f"call search_models with query '{name}' and pass the version_id of the right row",
+        f"call search_models with query '{shown(name)}' and pass the version_id of the right row",
     )
 
 

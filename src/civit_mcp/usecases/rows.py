@@ -23,7 +23,15 @@ from civit_mcp.text import one_line
 #: trigger words in a row; get_model_version has them all
 ROW_WORDS = 8
 ROW_WORD_LENGTH = 80
+MOST_KB = 1e15
+#: words of open sets: types, base models, formats, people
+WORD_LENGTH = 80
 SITE = "https://civitai.com"
+
+
+def word(text: str | None) -> str | None:
+    """One word of an open set, on one line; None when there is none."""
+    return one_line(text, WORD_LENGTH) or None
 
 
 def model_url(model_id: int, version_id: int | None = None) -> str:
@@ -33,8 +41,10 @@ def model_url(model_id: int, version_id: int | None = None) -> str:
 
 
 def megabytes(file: FileRecord) -> float | None:
-    """CivitAI's KiB in megabytes of 10^6 bytes."""
-    return None if file.size_kb is None else round(file.size_kb * 1024 / 1e6, 1)
+    """CivitAI's KiB in megabytes of 10^6 bytes; None for what no disk can hold."""
+    if file.size_kb is None or not 0 <= file.size_kb < MOST_KB:
+        return None
+    return round(file.size_kb * 1024 / 1e6, 1)
 
 
 def file_brief(file: FileRecord | None) -> FileBrief | None:
@@ -45,8 +55,8 @@ def file_brief(file: FileRecord | None) -> FileBrief | None:
         id=file.id,
         name=one_line(file.name, 120),
         size_mb=megabytes(file),
-        fp=file.fp,
-        format=file.format,
+        fp=word(file.fp),
+        format=word(file.format),
     )
 
 
@@ -55,7 +65,7 @@ def gate_row(version: VersionRecord, now: datetime | None = None) -> GateRow | N
     gate = gate_of(version, now)
     if gate is None:
         return None
-    return GateRow(kind=gate.kind, reason=gate.reason, until=gate.until)
+    return GateRow(kind=gate.kind, reason=one_line(gate.reason, 200), until=gate.until)
 
 
 def short_words(words: tuple[str, ...]) -> list[str]:
@@ -63,9 +73,9 @@ def short_words(words: tuple[str, ...]) -> list[str]:
     return [one_line(word, ROW_WORD_LENGTH) for word in words[:ROW_WORDS]]
 
 
-def status_of(snapshot: Snapshot, version_id: int | None) -> CatalogStatus:
-    """Catalog status of a version; 'unknown' when there is no version to ask about."""
-    if version_id is None:
+def status_of(snapshot: Snapshot | None, version_id: int | None) -> CatalogStatus:
+    """Catalog status of a version; 'unknown' without a version or a readable catalog."""
+    if version_id is None or snapshot is None:
         return "unknown"
     entry = snapshot.by_version(version_id)
     return "not_found" if entry is None else snapshot.status(entry)
@@ -82,17 +92,19 @@ def place_of(entry: Entry | None) -> dict[str, Any]:
     }
 
 
-def search_row(model: ModelRecord, version: VersionRecord | None, snapshot: Snapshot) -> SearchRow:
+def search_row(
+    model: ModelRecord, version: VersionRecord | None, snapshot: Snapshot | None
+) -> SearchRow:
     """One model with the version that fits the search."""
     return SearchRow(
         id=model.id,
         name=one_line(model.name, 160),
-        type=model.type,
-        creator=model.creator,
+        type=word(model.type) or "",
+        creator=word(model.creator),
         level=label(model.level_bits),
         version_id=version.id if version else None,
         version_name=one_line(version.name, 80) if version else None,
-        base_model=version.base_model if version else None,
+        base_model=word(version.base_model) if version else None,
         trigger_words=short_words(version.trigger_words) if version else [],
         file=file_brief(main_file(version)) if version else None,
         downloads=model.downloads,
@@ -103,15 +115,15 @@ def search_row(model: ModelRecord, version: VersionRecord | None, snapshot: Snap
     )
 
 
-def version_brief(version: VersionRecord, snapshot: Snapshot) -> VersionBrief:
+def version_brief(version: VersionRecord, snapshot: Snapshot | None) -> VersionBrief:
     """One version in the answer about its model."""
     return VersionBrief(
         id=version.id,
         name=one_line(version.name, 80),
-        base_model=version.base_model,
+        base_model=word(version.base_model),
         trigger_words=short_words(version.trigger_words),
         file=file_brief(main_file(version)),
-        published_at=version.published_at,
+        published_at=word(version.published_at),
         downloads=version.downloads,
         catalog_status=status_of(snapshot, version.id),
         gate=gate_row(version),
@@ -124,15 +136,15 @@ def file_facts(file: FileRecord, version_id: int, base: str) -> FileFacts:
     return FileFacts(
         id=file.id,
         name=one_line(file.name, 255),
-        type=file.type,
+        type=word(file.type) or "",
         size_mb=megabytes(file),
-        format=file.format,
-        fp=file.fp,
-        size=file.size,
-        quant=file.quant,
+        format=word(file.format),
+        fp=word(file.fp),
+        size=word(file.size),
+        quant=word(file.quant),
         primary=file.primary,
         hashes=dict(file.hashes),
-        scan=scan_result(file),
+        scan=word(scan_result(file)),
         download_url=f"{base}/api/download/models/{version_id}{pick}",
     )
 
@@ -145,22 +157,22 @@ def scan_result(file: FileRecord) -> str | None:
     return ranked[0] if ranked else None
 
 
-def version_facts(version: VersionRecord, snapshot: Snapshot, base: str) -> VersionFacts:
+def version_facts(version: VersionRecord, snapshot: Snapshot | None, base: str) -> VersionFacts:
     """Everything about one version but its description."""
-    entry = snapshot.by_version(version.id)
+    entry = None if snapshot is None else snapshot.by_version(version.id)
     gate = gate_row(version)
     return VersionFacts(
         id=version.id,
         name=one_line(version.name, 160),
         model_id=version.model_id,
         model_name=one_line(version.model_name or "", 160) or None,
-        model_type=version.model_type,
-        base_model=version.base_model,
+        model_type=word(version.model_type),
+        base_model=word(version.base_model),
         family=look_up(version.base_model).family if version.base_model else None,
-        air=version.air,
+        air=one_line(version.air, 300) or None,
         level=label(version.level_bits),
         trigger_words=[one_line(word, 600) for word in version.trigger_words[:40]],
-        published_at=version.published_at,
+        published_at=word(version.published_at),
         downloads=version.downloads,
         thumbs_up=version.thumbs_up,
         files=[file_facts(file, version.id, base) for file in version.files],
@@ -201,5 +213,5 @@ _USES = {
 
 def _commercial_words(uses: frozenset[str]) -> str:
     known = [words for key, words in _USES.items() if key in uses]
-    unknown = sorted(uses - set(_USES))
+    unknown = [one_line(use, 40) for use in sorted(uses - set(_USES))[:10]]
     return "; ".join(known + unknown) or "none"

@@ -1,206 +1,262 @@
-"""The user's catalog: add, promote, list, sum up."""
+"""The user's catalog: every way to change it."""
 
-import base64
-import binascii
-from collections import Counter
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Final, TypeVar
 
-from civit_mcp.catalog import Entry, Snapshot
-from civit_mcp.errors import BadReference, NotFound
-from civit_mcp.models.base_models import look_up
+import anyio
+
+from civit_mcp.catalog import Address, Catalog
+from civit_mcp.errors import BadReference, CivitError, TooLarge
 from civit_mcp.models.catalogued import (
     AddAnswer,
+    AddRow,
     CatalogName,
-    EntryRow,
-    ListAnswer,
+    ChangeAnswer,
     PromoteAnswer,
-    SummaryAnswer,
 )
-from civit_mcp.models.facts import CatalogStatus
+from civit_mcp.models.records import VersionRecord
+from civit_mcp.references import parse_reference
 from civit_mcp.text import one_line
-from civit_mcp.usecases.desk import NO_ROOT_NOTE, Desk, on_disk
+from civit_mcp.usecases.desk import Desk, on_disk
+from civit_mcp.usecases.inventory import catalog_entry, catalog_text, list_catalog, summarise
 from civit_mcp.usecases.resolve import RefArgument, version_id_of, version_with_parent
+
+__all__ = [
+    "MOST_REFERENCES",
+    "Progress",
+    "add_many_to_catalog",
+    "add_to_catalog",
+    "catalog_entry",
+    "catalog_text",
+    "edit_catalog_entry",
+    "list_catalog",
+    "promote_to_lora",
+    "remove_from_catalog",
+    "summarise",
+    "undo_catalog_change",
+]
+
+#: references that one bulk add takes
+MOST_REFERENCES: Final = 200
+#: characters of a diff in an answer
+MOST_DIFF: Final = 6000
+#: told how much of how much is done
+Progress = Callable[[int, int], Coroutine[Any, Any, None]]
+A = TypeVar("A", AddAnswer, ChangeAnswer, PromoteAnswer)
 
 
 async def add_to_catalog(
     desk: Desk, ref: RefArgument, file_id: int | None, *, dry_run: bool
 ) -> AddAnswer:
-    """Write one version into models.json, unless a gate or the catalog says otherwise."""
-    version = await version_with_parent(desk, await version_id_of(desk, ref))
-    desk.forbid_above_cap(version.level_bits, f"version '{version.id}'")
-    return await on_disk(partial(desk.catalog.add, version, file_id, dry_run=dry_run))
+    """Write one version into models.json, unless a gate or the catalog says otherwise.
+
+    What the catalog has needs no CivitAI to be told: it may be offline, or have lost the version.
+    """
+    known = await _known_version(desk, ref)
+    if known is not None:
+        bare = VersionRecord(id=known)
+        answer = await on_disk(partial(desk.catalog.add, bare, file_id, dry_run=dry_run))
+        if answer.status == "already_exists":
+            return answer
+    version = await _version(desk, ref)
+    return _short(await on_disk(partial(desk.catalog.add, version, file_id, dry_run=dry_run)))
+
+
+async def add_many_to_catalog(
+    desk: Desk,
+    refs: Sequence[RefArgument],
+    *,
+    dry_run: bool,
+    progress: Progress | None = None,
+) -> AddAnswer:
+    """Write up to two hundred versions as one change; one that fails hides no other.
+
+    Raises:
+        TooLarge: there are more references than one call takes.
+    """
+    if len(refs) > MOST_REFERENCES:
+        raise TooLarge(
+            f"{len(refs)} references in one call, at most {MOST_REFERENCES} are added",
+            f"pass {MOST_REFERENCES} at a time",
+        )
+    versions: list[VersionRecord | CivitError] = [BadReference("not read")] * len(refs)
+    done = 0
+
+    async def read(index: int) -> None:
+        nonlocal done
+        try:
+            versions[index] = await _version(desk, refs[index])
+        except CivitError as error:
+            versions[index] = error
+        done += 1
+        if progress is not None:
+            await progress(done, len(refs))
+
+    async with anyio.create_task_group() as group:
+        for index in range(len(refs)):
+            group.start_soon(read, index)
+    read_ones = [version for version in versions if isinstance(version, VersionRecord)]
+    requests = [(version, None) for version in read_ones]
+    answers = await on_disk(partial(desk.catalog.add_many, requests, dry_run=dry_run))
+    return _short(_joined(refs, versions, answers, dry_run=dry_run))
+
+
+def _joined(
+    refs: Sequence[RefArgument],
+    versions: Sequence[VersionRecord | CivitError],
+    answers: list[AddAnswer],
+    *,
+    dry_run: bool,
+) -> AddAnswer:
+    rows: list[AddRow] = []
+    following = iter(answers)
+    for ref, version in zip(refs, versions, strict=True):
+        shown = one_line(str(ref), 120)
+        if isinstance(version, CivitError):
+            rows.append(AddRow(reference=shown, status="failed", reason=str(version)))
+            continue
+        answer = next(following)
+        rows.append(
+            AddRow.model_validate(
+                {
+                    "reference": shown,
+                    "status": answer.status,
+                    "version_id": None if shown == str(version.id) else version.id,
+                    "file": answer.file,
+                    "category": answer.category,
+                    "dest": None if answer.dest == answer.category else answer.dest,
+                    "reason": answer.reason,
+                }
+            )
+        )
+    counts: dict[str, int] = {}
+    for row in rows:
+        counts[row.status] = counts.get(row.status, 0) + 1
+    notes = [note for answer in answers for note in answer.notes]
+    first = answers[0] if answers else None
+    return AddAnswer(
+        status="done",
+        items=rows,
+        counts=counts,
+        change_id=first.change_id if first else None,
+        diff=first.diff if first else None,
+        dry_run=True if dry_run else None,
+        notes=list(dict.fromkeys(notes))[:8],
+    )
 
 
 async def promote_to_lora(desk: Desk, ref: RefArgument, *, dry_run: bool) -> PromoteAnswer:
     """Move a LoRA from models.json into its shelf of loras.json."""
-    version_id = await version_id_of(desk, ref)
-    return await on_disk(partial(desk.catalog.promote, version_id, dry_run=dry_run))
+    version_id = await _catalogued_version(desk, ref)
+    return _short(await on_disk(partial(desk.catalog.promote, version_id, dry_run=dry_run)))
 
 
-async def list_catalog(
+async def remove_from_catalog(
     desk: Desk,
-    *,
+    ref: RefArgument | None,
+    file: str | None,
     catalog: CatalogName | None,
+    *,
+    dry_run: bool,
+) -> ChangeAnswer:
+    """Take an entry out of its file; the model's own file stays on the disk."""
+    address = await _address(desk, ref, file, catalog)
+    return _short(await on_disk(partial(desk.catalog.remove, address, dry_run=dry_run)))
+
+
+async def edit_catalog_entry(
+    desk: Desk,
+    ref: RefArgument | None,
+    file: str | None,
+    *,
+    demote: bool,
     category: str | None,
-    query: str | None,
-    base_model: str | None,
-    status: CatalogStatus | None,
-    limit: int,
-    cursor: str | None,
-) -> ListAnswer:
-    """List entries that fit every filter, in the order of the files."""
-    snapshot = await desk.snapshot()
-    start = _read_cursor(cursor)
-    entries = [
-        entry
-        for entry in snapshot.entries
-        if (catalog is None or entry.catalog == catalog)
-        and (category is None or category.casefold() in _category_words(entry))
-        and (query is None or _mentions(entry, query))
-        and (base_model is None or _same_base_model(entry, base_model))
-    ]
-    if status is not None:
-        entries = await on_disk(
-            lambda: [entry for entry in entries if snapshot.status(entry) == status]
-        )
-    page = entries[start : start + limit]
-    rows = await on_disk(lambda: [entry_row(entry, snapshot) for entry in page])
-    end = start + len(page)
-    notes = [] if entries else _why_none(snapshot, catalog=catalog, category=category)
-    if any(row.status == "missing" for row in rows) and desk.settings.models_root is None:
-        notes.append(NO_ROOT_NOTE)
-    return ListAnswer(
-        entries=rows,
-        total=len(entries),
-        next_cursor=_write_cursor(end) if end < len(entries) else None,
-        notes=notes,
-    )
-
-
-async def summarise(desk: Desk) -> SummaryAnswer:
-    """Count the catalog by category, family and status."""
-    snapshot = await desk.snapshot()
-
-    def count() -> SummaryAnswer:
-        return SummaryAnswer(
-            files={
-                name: {
-                    "path": str(info.path),
-                    "exists": info.exists,
-                    "version": info.version,
-                    "date": info.date,
-                    "categories": {c.id: c.count for c in snapshot.categories if c.catalog == name},
-                }
-                for name, info in snapshot.documents.items()
-            },
-            total=len(snapshot.entries),
-            by_status=dict(Counter(snapshot.status(entry) for entry in snapshot.entries)),
-            by_family=dict(Counter(look_up(e.base_model).family for e in snapshot.entries)),
-            last_change=_change_facts(snapshot),
-            notes=[] if desk.settings.models_root else [NO_ROOT_NOTE],
-        )
-
-    return await on_disk(count)
-
-
-def _change_facts(snapshot: Snapshot) -> dict[str, Any] | None:
-    change = snapshot.last_change
-    if change is None:
-        return None
-    return {
-        "change_id": change.id,
-        "time": change.time,
-        "verb": change.verb,
-        "version_id": change.version_id,
-    }
-
-
-async def catalog_entry(desk: Desk, version_id: str) -> EntryRow:
-    """Read the entry of one version.
+    dest: str | None,
+    fields: Mapping[str, Any],
+    dry_run: bool,
+) -> ChangeAnswer:
+    """Demote an entry, move it, or write its optional fields: one of the three.
 
     Raises:
-        NotFound: neither file has it.
+        BadReference: none of the three was asked for, or several.
     """
+    moving = category is not None or dest is not None
+    if demote + moving + bool(fields) != 1:
+        raise BadReference(
+            "an edit is one of three: demote, move (category, dest), or fields",
+            "pass arguments of one kind in a call",
+        )
+    address = await _address(desk, ref, file, "loras" if demote else None)
+    shelf: Catalog = desk.catalog
+    if demote:
+        work = partial(shelf.demote, address, dry_run=dry_run)
+    elif moving:
+        work = partial(shelf.move, address, category=category, dest=dest, dry_run=dry_run)
+    else:
+        work = partial(shelf.edit, address, fields, dry_run=dry_run)
+    return _short(await on_disk(work))
+
+
+async def undo_catalog_change(desk: Desk, change_id: str | None, *, dry_run: bool) -> ChangeAnswer:
+    """Take a change back; without an id the newest that still holds."""
+    return _short(await on_disk(partial(desk.catalog.undo, change_id, dry_run=dry_run)))
+
+
+async def _version(desk: Desk, ref: RefArgument) -> VersionRecord:
+    version = await version_with_parent(desk, await version_id_of(desk, ref))
+    desk.forbid_above_cap(version.level_bits, f"version '{version.id}'")
+    return version
+
+
+async def _address(
+    desk: Desk, ref: RefArgument | None, file: str | None, catalog: CatalogName | None
+) -> Address:
+    version_id = None if ref is None else await _catalogued_version(desk, ref)
+    return Address(version_id=version_id, file=file, catalog=catalog)
+
+
+async def _known_version(desk: Desk, ref: RefArgument) -> int | None:
+    """The version id of a reference that names a version the catalog has; else None."""
+    parsed = parse_reference(ref, "version")
     snapshot = await desk.snapshot()
-    entry = snapshot.by_version(version_id)
-    if entry is None:
-        raise NotFound(
-            f"version '{version_id}' is not in the catalog", "add it with add_to_catalog"
-        )
-    return await on_disk(partial(entry_row, entry, snapshot))
+    entry = snapshot.by_version(parsed.version_id or parsed.id) or snapshot.by_sha256(parsed.hash)
+    found = entry.version_id if entry is not None else None
+    return int(found) if found is not None and found.isdecimal() else None
 
 
-def entry_row(entry: Entry, snapshot: Snapshot) -> EntryRow:
-    """One entry as the tools show it."""
-    version_id = entry.version_id
-    return EntryRow(
-        name=one_line(entry.name, 200),
-        file=entry.file,
-        dest=entry.dest,
-        catalog=entry.catalog,
-        category=entry.category_id,
-        status=snapshot.status(entry),
-        base_model=entry.base_model,
-        size_gb=entry.size_gb,
-        version_id=int(version_id) if version_id and version_id.isdecimal() else version_id,
-        model_id=entry.model_id,
-        trigger_words=[one_line(word, 80) for word in entry.trigger_words[:8]],
-        source=entry.source,
-    )
+async def _catalogued_version(desk: Desk, ref: RefArgument) -> int | str:
+    """Find the version that is meant among those of the catalog, before CivitAI is asked."""
+    text = str(ref).strip()
+    snapshot = await desk.snapshot()
+    if text.isdecimal() and snapshot.by_version(text) is not None:
+        return text
+    parsed = parse_reference(ref, "version")
+    if parsed.version_id is None and parsed.model_id is not None:
+        wanted = str(parsed.model_id)
+        ids = {
+            entry.version_id
+            for entry in snapshot.entries
+            if entry.model_id == wanted and entry.version_id is not None
+        }
+        if len(ids) == 1:
+            return ids.pop()
+        if ids:
+            raise BadReference(
+                f"model '{wanted}' is in the catalog with versions {', '.join(sorted(ids))}",
+                "pass the version_id of one",
+            )
+    entry = snapshot.by_sha256(parsed.hash)
+    if entry is not None and entry.version_id is not None:
+        return entry.version_id
+    return await version_id_of(desk, ref)
 
 
-def _category_words(entry: Entry) -> tuple[str, str]:
-    return entry.category_id.casefold(), entry.category_name.casefold()
-
-
-def _mentions(entry: Entry, query: str) -> bool:
-    text = " ".join((entry.name, entry.file, *entry.trigger_words, entry.version_id or ""))
-    return all(word in text.casefold() for word in query.casefold().split())
-
-
-def _same_base_model(entry: Entry, wanted: str) -> bool:
-    """A base model by any spelling, or a family by its name."""
-    row = look_up(entry.base_model)
-    return wanted.casefold() in (
-        (entry.base_model or "").casefold(),
-        row.name.casefold(),
-        row.family,
-    ) or (look_up(wanted).name.casefold() == row.name.casefold())
-
-
-def _why_none(
-    snapshot: Snapshot, *, catalog: CatalogName | None, category: str | None
-) -> list[str]:
-    if not snapshot.entries:
-        return ["The catalog is empty; add_to_catalog puts the first entry in"]
-    if category is not None:
-        known = sorted(
-            {e.category_id for e in snapshot.entries if catalog is None or e.catalog == catalog}
-        )
-        if category.casefold() not in {name.casefold() for name in known}:
-            return [f"No entry is in category '{category[:60]}'; there are: {', '.join(known)}"]
-    return ["No entry fits all filters; drop one"]
-
-
-def _write_cursor(position: int) -> str:
-    return base64.urlsafe_b64encode(f"e{position}".encode()).decode().rstrip("=")
-
-
-def _read_cursor(token: str | None) -> int:
-    if token is None:
-        return 0
-    try:
-        text = base64.urlsafe_b64decode((token + "=" * (-len(token) % 4)).encode("ascii")).decode()
-        if text.startswith("e") and text[1:].isdecimal():
-            return int(text[1:])
-    except (ValueError, binascii.Error):
-        pass
-    raise BadReference(
-        "the cursor is not one that list_catalog gave out", "leave it out to start again"
-    )
-
-
-async def catalog_text(desk: Desk, name: CatalogName) -> str:
-    """Read one catalog file exactly as it stands; an absent one is an empty catalog."""
-    return await on_disk(partial(desk.catalog.raw, name))
+def _short(answer: A) -> A:
+    """Cut a diff that would fill the reader's context."""
+    if answer.diff is None or len(answer.diff) <= MOST_DIFF:
+        return answer
+    end = answer.diff.rfind("\n", 0, MOST_DIFF)
+    more = answer.diff.count("\n", end) or 1
+    notes = [*answer.notes, f"the diff has {more} lines more"]
+    return answer.model_copy(update={"diff": answer.diff[:end], "notes": notes})

@@ -9,13 +9,12 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final, TypeVar
 
 from civit_mcp.errors import UpstreamChanged
+from civit_mcp.models.ids import MAX_ID
 from civit_mcp.models.levels import LEGACY_WORDS, NSFW_BITS
 from civit_mcp.models.records import Json
 
 T = TypeVar("T")
 
-#: ids are positive 32-bit numbers
-MOST_ID: Final = 2**31 - 1
 _ALL_LEVEL_BITS: Final = 63
 _MOST_COUNT: Final = 2**53
 _DIGITS: Final = re.compile(r"[0-9]{1,20}")
@@ -40,7 +39,7 @@ def whole(value: Any) -> int | None:
 def ident(value: Any) -> int | None:
     """Read an id; an absurd number is none."""
     number = whole(value)
-    return number if number is not None and 1 <= number <= MOST_ID else None
+    return number if number is not None and 1 <= number <= MAX_ID else None
 
 
 def idents(value: Any) -> tuple[int, ...]:

@@ -54,10 +54,14 @@ def _either(metadata: Json, source: Json, key: str) -> str | None:
     return text(metadata.get(key)) or text(source.get(key))
 
 
+#: an exbibyte: beyond it a size is no size, and arithmetic with it is no number
+_MOST_KIB: Final = 2.0**50
+
+
 def _size(source: Json) -> float | None:
     for key in ("sizeKB", "sizeKb"):
         size = real(source.get(key))
-        if size is not None and size >= 0:
+        if size is not None and 0 <= size <= _MOST_KIB:
             return size
     return None
 

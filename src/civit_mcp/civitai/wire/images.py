@@ -42,6 +42,7 @@ def read_image(source: Json) -> ImageRecord:
         version_ids=_versions(source),
         meta=unwrap_meta(source.get("meta")),
         hide_meta=flag(source.get("hideMeta")),
+        has_meta=flag(source.get("hasMeta")),
     )
 
 

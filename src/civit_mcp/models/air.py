@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from civit_mcp.generation.names import as_id
+from civit_mcp.models.ids import as_id
 
 #: sources that mark a text as an AIR even without its prefix
 _SOURCES: Final = frozenset({"civitai", "civitai-r2", "huggingface", "orchestrator"})
@@ -40,8 +40,14 @@ class Air:
     id: str
     #: None means the default version
     version: str | None = None
-    file_id: int | None = None
+    #: digits of the file id
+    file: str | None = None
     format: str | None = None
+
+    @property
+    def file_id(self) -> int | None:
+        """CivitAI's file id; None when none is named."""
+        return as_id(self.file)
 
     @property
     def model_id(self) -> int | None:
@@ -96,7 +102,7 @@ def _civitai(match: re.Match[str], ecosystem: str | None, kind: str | None) -> A
         type=kind,
         id=match["id"],
         version=None if version is None or version.lower() == "latest" else version,
-        file_id=as_id(match["file"]),
+        file=match["file"],
         format=match["format"].lower() if match["format"] else None,
     )
 
@@ -114,6 +120,6 @@ def _foreign(match: re.Match[str], ecosystem: str | None, kind: str | None, sour
         source=source,
         id=identity,
         version=None if version is None or version.lower() == "latest" else version,
-        file_id=as_id(tail["file"]) if tail else None,
+        file=tail["file"] if tail else None,
         format=tail["format"].lower() if tail and tail["format"] else None,
     )

@@ -1,0 +1,50 @@
+"""Who is calling over HTTP, and what that allows. Over stdio there is one caller, unlimited."""
+
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, Final
+
+from civit_mcp.app.tool import Tool, Toolset
+
+#: where the gate puts the caller in a request's state
+CALLER_KEY: Final = "civit_mcp_caller"
+#: the header that carries a caller's own CivitAI key
+KEY_HEADER: Final = "x-civitai-api-key"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The holder of a token, and what the token allows."""
+
+    name: str
+    read_only: bool = False
+    #: None: the sets that the server offers
+    toolsets: frozenset[Toolset] | None = None
+
+    def may_see(self, tool: Tool) -> bool:
+        """Whether the tool is there for this caller."""
+        if self.read_only and tool.writes:
+            return False
+        return self.toolsets is None or tool.toolset in self.toolsets
+
+
+#: who the request that is being answered comes from
+current_caller: ContextVar[Caller | None] = ContextVar("current_caller", default=None)
+
+
+def caller_of(request: Any) -> Caller | None:
+    """The caller of an HTTP request; None where there is no request, as over stdio."""
+    state = request.scope.get("state", {}) if request is not None else {}
+    found = state.get(CALLER_KEY)
+    return found if isinstance(found, Caller) else None
+
+
+def limits_of(request: Any) -> Caller:
+    """What the caller of a request may do."""
+    return caller_of(request) or Caller(name="local")
+
+
+def key_of(request: Any) -> str | None:
+    """The CivitAI key that a request brings along."""
+    value = request.headers.get(KEY_HEADER, "").strip() if request is not None else ""
+    return value or None

@@ -1,0 +1,250 @@
+"""The SDK's server with our result form, our errors and our watch over the catalog."""
+
+import asyncio
+import contextlib
+import functools
+import inspect
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+from mcp import MCPError
+from mcp.server import MCPServer
+from mcp.server.mcpserver import Context
+from mcp.server.mcpserver.exceptions import (
+    ResourceError,
+    ResourceNotFoundError,
+    ToolError,
+    UnexpectedToolError,
+)
+from mcp.types import (
+    INVALID_PARAMS,
+    EmptyResult,
+    SubscribeRequestParams,
+    UnsubscribeRequestParams,
+)
+from mcp.types import Tool as ListedTool
+from pydantic import ValidationError
+
+from civit_mcp.app.callers import caller_of, current_caller
+from civit_mcp.app.schema import OUTPUT_NOISE, lean_schema
+from civit_mcp.app.state import App
+from civit_mcp.app.tool import (
+    Tool,
+    as_mcp,
+    bad_arguments,
+    chosen_toolsets,
+    one_paragraph,
+    refusal,
+)
+from civit_mcp.errors import BadReference, CivitError, NotConfigured, NotFound, ReadOnly
+from civit_mcp.live import LiveCatalog
+
+logger = logging.getLogger(__name__)
+
+
+class CivitServer(MCPServer[App]):
+    """The SDK's server with our result form and our errors."""
+
+    def __init__(self, app: App, **options: Any) -> None:
+        """Take the app that every connection shares."""
+        self.app = app
+        self.live = LiveCatalog(self._catalog_state)
+        #: called once every room is loaded
+        self.on_settled: Callable[[], None] | None = None
+        super().__init__(
+            lifespan=self._lifespan,
+            middleware=[self._observe],
+            subscriptions=self.live.bus,
+            **options,
+        )
+        # the SDK has no public door for what older revisions call a subscription
+        low = self._lowlevel_server
+        low.add_request_handler("resources/subscribe", SubscribeRequestParams, self._subscribe)
+        low.add_request_handler(
+            "resources/unsubscribe", UnsubscribeRequestParams, self._unsubscribe
+        )
+        self._greeted = asyncio.Event()
+        self._connections = 0
+        self._offered: dict[str, Tool] = {}
+        self._withheld: dict[str, Callable[[], CivitError]] = {}
+        self._argument_names: dict[str, frozenset[str]] = {}
+
+    @contextlib.asynccontextmanager
+    async def _lifespan(self, _: MCPServer[App]) -> AsyncIterator[App]:
+        """Serve one connection, or all of them: transports differ in how often they ask.
+
+        The attendant belongs to the first connection and outlives it until the last.
+        """
+        async with self.app.in_use():
+            if self._connections == 0:
+                self._attendant = asyncio.create_task(self._attend())
+            self._connections += 1
+            try:
+                yield self.app
+            finally:
+                self._connections -= 1
+                if self._connections == 0:
+                    self._attendant.cancel()
+                    await asyncio.wait([self._attendant])
+
+    async def _attend(self) -> None:
+        """Load the rooms once a client was greeted, then watch the catalog for listeners."""
+        await self._greeted.wait()
+        try:
+            await asyncio.to_thread(self.app.load_rooms)
+            await self.app.desk.client.prepare()
+        except CivitError as error:
+            # whoever asks for something gets the same refusal, with a code
+            logger.info("not ready: %s", error)
+        if self.on_settled is not None:
+            self.on_settled()
+        await self.live.watch()
+
+    async def _observe(self, ctx: Any, call_next: Callable[[Any], Awaitable[Any]]) -> Any:
+        calling = current_caller.set(caller_of(ctx.request))
+        try:
+            if ctx.method == "subscriptions/listen":
+                return await self.live.during_stream(ctx.params, lambda: call_next(ctx))
+            result = await call_next(ctx)
+        finally:
+            current_caller.reset(calling)
+        self._greeted.set()
+        return result
+
+    def _catalog_state(self) -> object:
+        return self.app.desk.catalog.fingerprint()
+
+    async def _subscribe(self, ctx: Any, params: SubscribeRequestParams) -> EmptyResult:
+        await self.live.subscribe(ctx.session, str(params.uri))
+        return EmptyResult()
+
+    async def _unsubscribe(self, ctx: Any, params: UnsubscribeRequestParams) -> EmptyResult:
+        self.live.unsubscribe(ctx.session, str(params.uri))
+        return EmptyResult()
+
+    def offer(self, tools: Sequence[Tool]) -> None:
+        """Register the tools that the settings allow; remember why others are not there."""
+        settings = self.app.settings
+        chosen = chosen_toolsets(settings.toolsets)
+        for tool in tools:
+            if settings.read_only and tool.writes:
+                self._withheld[tool.name] = functools.partial(
+                    ReadOnly, f"'{tool.name}' writes, and this server runs read-only"
+                )
+            elif tool.toolset not in chosen:
+                self._withheld[tool.name] = functools.partial(
+                    NotConfigured,
+                    f"'{tool.name}' belongs to the tool set '{tool.toolset}', which is off",
+                    f"start civit-mcp with --toolsets default,{tool.toolset}",
+                )
+            else:
+                function = as_mcp(tool)
+                self._offered[tool.name] = tool
+                self._argument_names[tool.name] = frozenset(
+                    name for name in inspect.signature(function).parameters if name != "ctx"
+                )
+                self.add_tool(
+                    function,
+                    name=tool.name,
+                    title=tool.title,
+                    description=one_paragraph(tool.run),
+                    annotations=tool.annotations(),
+                )
+
+    async def list_tools(self) -> list[ListedTool]:
+        """List the caller's tools with lean schemas: generated titles cost tokens for nothing."""
+        caller = current_caller.get()
+        return [
+            tool.model_copy(
+                update={
+                    "input_schema": {
+                        **lean_schema(tool.input_schema),
+                        "additionalProperties": False,
+                    },
+                    "output_schema": lean_schema(tool.output_schema or {}, OUTPUT_NOISE) or None,
+                }
+            )
+            for tool in await super().list_tools()
+            if caller is None or caller.may_see(self._offered[tool.name])
+        ]
+
+    async def call_tool(
+        self, name: str, arguments: dict[str, Any], context: Context[App, Any] | None = None
+    ) -> Any:
+        """Call a tool; whatever goes wrong on purpose becomes one coded sentence."""
+        try:
+            self._check_call(name, arguments)
+            return await super().call_tool(name, arguments, context)
+        except CivitError as error:
+            return refusal(error)
+        except ToolError as error:
+            cause = error.__cause__
+            if isinstance(cause, CivitError):
+                return refusal(cause)
+            if isinstance(cause, ValidationError) and not isinstance(error, UnexpectedToolError):
+                return refusal(bad_arguments(name, cause))
+            raise
+
+    def _check_call(self, name: str, arguments: Mapping[str, Any]) -> None:
+        withheld = self._withheld.get(name)
+        if withheld is not None:
+            raise withheld()
+        if name not in self._offered:
+            raise NotFound(
+                f"there is no tool '{name[:80]}'", f"call one of: {', '.join(self._offered)}"
+            )
+        caller = current_caller.get()
+        if caller is not None and not caller.may_see(self._offered[name]):
+            raise ReadOnly(
+                f"'{name}' is not among the tools that this token may call",
+                "use a token without that limit",
+            )
+        known = self._argument_names[name]
+        strange = sorted(set(arguments) - known)
+        if strange:
+            listed = ", ".join(f"'{word[:40]}'" for word in strange[:5])
+            raise BadReference(
+                f"{name} takes no argument {listed}",
+                f"use only: {', '.join(sorted(known))}",
+            )
+
+    async def read_resource(self, uri: Any, context: Context[App, Any] | None = None) -> Any:
+        """Read a resource; our errors keep their sentence."""
+        try:
+            return await super().read_resource(uri, context)
+        except ResourceError as error:
+            cause = error.__cause__
+            if isinstance(cause, NotFound | BadReference):
+                raise ResourceNotFoundError(str(cause)) from cause
+            if isinstance(cause, CivitError):
+                raise ResourceError(str(cause)) from cause
+            raise
+
+    async def get_prompt(
+        self,
+        name: str,
+        arguments: dict[str, Any] | None = None,
+        context: Context[App, Any] | None = None,
+    ) -> Any:
+        """Render a prompt; a missing argument is named instead of hidden."""
+        known = [prompt.name for prompt in await self.list_prompts()]
+        if name not in known:
+            raise MCPError(
+                code=INVALID_PARAMS,
+                message=f"There is no prompt '{name[:80]}'; there are: {', '.join(known)}",
+            )
+        try:
+            return await super().get_prompt(name, arguments, context)
+        except ValueError as error:
+            raise MCPError(code=INVALID_PARAMS, message=_root(error)) from error
+
+
+def _root(error: BaseException) -> str:
+    """The sentence of the error of ours at the bottom of a chain, else the top's text."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, CivitError):
+            return str(seen)
+        seen = seen.__cause__
+    return str(error)

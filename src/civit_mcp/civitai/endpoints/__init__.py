@@ -1,0 +1,1 @@
+"""CivitAI's endpoints by subject. The client is all of them together."""

@@ -1,0 +1,231 @@
+"""The line to CivitAI: gets one question answered, with tries, manners and a way out.
+
+A question waits until its lane is open, for its share of the budget, and for a free
+connection; it is tried as often as the policy wants; the breaker hears how it went.
+"""
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+import anyio
+import tenacity
+
+from civit_mcp.civitai.breaker import Breaker, BreakerPolicy, Passage
+from civit_mcp.civitai.clock import Clock
+from civit_mcp.civitai.jsontext import NotJson, parse
+from civit_mcp.civitai.pace import Pace, PacePolicy, lane_of
+from civit_mcp.civitai.redaction import Redactor
+from civit_mcp.civitai.retry import Kind, RetryPolicy, Trouble, read_retry_after, trouble_of
+from civit_mcp.civitai.seam import Call, Reply, Timeouts, Unanswered
+from civit_mcp.errors import CivitError, UpstreamChanged, UpstreamUnavailable
+
+if TYPE_CHECKING:
+    from civit_mcp.civitai.network import Network
+
+#: tRPC answers nobody who does not seem to come from the site, with or without a key
+REFERER: Final = "https://civitai.com/"
+#: troubles that are the host's own
+_OUTAGES: Final[frozenset[Kind]] = frozenset({"network", "busy", "fault"})
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A reply; of a success its JSON too."""
+
+    reply: Reply
+    payload: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Tried:
+    outcome: Answered | CivitError
+    #: seconds until the next try; None when this was the last
+    pause: float | None = None
+
+
+class Line:
+    """One host, and everything that all questions to it share."""
+
+    def __init__(
+        self,
+        base: str,
+        *,
+        headers: Mapping[str, str],
+        redactor: Redactor,
+        max_concurrency: int,
+        timeouts: Timeouts,
+        retry: RetryPolicy,
+        pace: PacePolicy,
+        breaker: BreakerPolicy,
+        clock: Clock,
+    ) -> None:
+        """Connect to nothing yet."""
+        self.host: Final = urlsplit(base).netloc
+        self._base = base
+        self._headers = headers
+        self._redactor = redactor
+        self._most = max(1, max_concurrency)
+        self._timeouts = timeouts
+        self._retry = retry
+        self._clock = clock
+        self._pace = Pace(pace, longest_wait=retry.longest_asked_wait, clock=clock)
+        self._breaker = Breaker(self.host, breaker, clock)
+        self._slots = asyncio.Semaphore(self._most)
+        self._opening: asyncio.Task[Network] | None = None
+
+    async def ask(self, call: Call) -> Answered:
+        """Give CivitAI's final reply, good or bad.
+
+        Raises a `CivitError` when there is none, or a success holds no JSON.
+        """
+        with self._breaker.passing() as passage:
+            with anyio.move_on_after(self._retry.total):
+                return await self._persist(call, passage)
+            error = UpstreamUnavailable(
+                f"'{self.host}' did not finish the answer about {call.about}"
+                f" within {self._retry.total:g} seconds"
+            )
+            if passage.sent:
+                passage.failed(error.what)
+            raise error
+
+    async def prepare(self) -> None:
+        """Load the HTTP library and the certificates before the first question needs them."""
+        # what stands in the way is told to whoever asks a question
+        with contextlib.suppress(Unanswered):
+            await self._open()
+
+    async def aclose(self) -> None:
+        """Close connections. Nobody may be asking; the next question opens them anew."""
+        opening, self._opening = self._opening, None
+        self._slots = asyncio.Semaphore(self._most)
+        self._pace.forget_waiters()
+        if opening is not None:
+            await asyncio.wait([opening])
+            if not opening.cancelled() and opening.exception() is None:
+                await opening.result().aclose()
+
+    def retry_after(self, reply: Reply) -> float | None:
+        """Seconds that a reply asks to wait; None when it does not say."""
+        return read_retry_after(reply.headers.get("retry-after"), self._clock.now())
+
+    async def _open(self) -> "Network":
+        """Give the network, made on first use; a failure to make it is not kept."""
+        if self._opening is None or (
+            self._opening.done() and (self._opening.cancelled() or self._opening.exception())
+        ):
+            # a task, so that a caller who is cancelled meanwhile leaves nothing half made
+            self._opening = asyncio.create_task(asyncio.to_thread(self._connect))
+        return await asyncio.shield(self._opening)
+
+    def _connect(self) -> "Network":
+        # importing the HTTP library and reading certificates takes longer than the rest of the
+        # start, and a server that is only asked about its catalog needs neither
+        from civit_mcp.civitai.network import Network  # noqa: PLC0415 - see above
+
+        return Network(
+            self._base,
+            headers=self._headers,
+            timeouts=self._timeouts,
+            max_connections=self._most,
+            redactor=self._redactor,
+        )
+
+    async def _persist(self, call: Call, passage: Passage) -> Answered:
+        """Try as often as the policy wants; it decides, tenacity repeats."""
+        started = self._clock.monotonic()
+        met: Counter[Kind] = Counter()
+
+        async def attempt() -> _Tried:
+            outcome, trouble = await self._try(call, passage)
+            if trouble is None:
+                return _Tried(outcome)
+            met[trouble.kind] += 1
+            pause = self._retry.wait(
+                trouble,
+                count=met[trouble.kind],
+                elapsed=self._clock.monotonic() - started,
+                chance=self._clock.chance(),
+            )
+            return _Tried(outcome, pause if self._again(call, passage, trouble) else None)
+
+        repeat = tenacity.AsyncRetrying(
+            sleep=self._clock.sleep,
+            retry=tenacity.retry_if_result(lambda tried: tried.pause is not None),
+            wait=lambda state: state.outcome.result().pause if state.outcome else 0.0,
+        )
+        tried: _Tried = await repeat(attempt)
+        outcome = tried.outcome
+        if isinstance(outcome, CivitError):
+            if met["network"]:
+                passage.failed(outcome.what)
+            raise outcome
+        if outcome.reply.status >= 500:
+            passage.failed(f"status {outcome.reply.status}")
+        return outcome
+
+    @staticmethod
+    def _again(call: Call, passage: Passage, trouble: Trouble) -> bool:
+        """Whether another try is allowed at all; a trial of a dead host has to be quick."""
+        return call.repeatable and not (passage.trial and trouble.kind in _OUTAGES)
+
+    async def _try(
+        self, call: Call, passage: Passage
+    ) -> tuple[Answered | CivitError, Trouble | None]:
+        try:
+            network = await self._open()
+            async with self._admitted(call, passage):
+                passage.sent = True
+                reply = await self._send(network, call)
+        except Unanswered as silence:
+            if not silence.retryable:
+                return silence.error, None
+            if silence.garbled:
+                passage.worked()
+            return silence.error, Trouble("garbled" if silence.garbled else "network")
+        if reply.status < 500:
+            passage.worked()
+        if not 200 <= reply.status < 300:
+            wait = self.retry_after(reply)
+            trouble = trouble_of(reply.status, reply.body, retry_after=wait)
+            if trouble is not None and trouble.kind == "limited" and wait is not None:
+                self._pace.close(lane_of(call.path), wait)
+            return Answered(reply), trouble
+        try:
+            return Answered(reply, parse(reply.body)), None
+        except NotJson as error:
+            what = f"'{self.host}' answered {error} where data about {call.about} was expected"
+            return UpstreamChanged(what), Trouble("garbled")
+
+    async def _send(self, network: "Network", call: Call) -> Reply:
+        headers = {"Content-Type": "application/json"} if call.body is not None else {}
+        if call.trpc:
+            headers["Referer"] = REFERER
+        return await network.send(
+            call.path, about=call.about, params=call.params, body=call.body, headers=headers
+        )
+
+    @asynccontextmanager
+    async def _admitted(self, call: Call, passage: Passage) -> AsyncIterator[None]:
+        """Hold a connection's slot, taken only when everything else allows to send.
+
+        Whatever changed while this question stood in line counts too: hence the second look.
+        """
+        lane = lane_of(call.path)
+        has_token = False
+        while True:
+            await self._pace.opened(lane, call.about)
+            if not has_token:
+                await self._pace.token()
+                has_token = True
+            async with self._slots:
+                passage.check()
+                if not self._pace.closed_for(lane):
+                    yield
+                    return

@@ -1,0 +1,17 @@
+"""CivitAI's ids: positive numbers of 31 bits, often sent or pasted as text."""
+
+import re
+from typing import Final
+
+MAX_ID: Final = 2**31 - 1
+
+
+def as_id(value: object) -> int | None:
+    """Read an id that CivitAI could have given: a positive whole number or its digits."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, str) and re.fullmatch(r"\s*0*\d{1,10}\s*", value, re.ASCII):
+        value = int(value)
+    return value if isinstance(value, int) and 0 < value <= MAX_ID else None

@@ -1,0 +1,80 @@
+"""The ASGI app: every transport and route around one server, behind one gate."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Final
+
+from mcp.server.transport_security import TransportSecuritySettings
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from civit_mcp import __version__
+from civit_mcp.app import CivitServer
+from civit_mcp.errors import CivitError
+from civit_mcp.web import twin
+from civit_mcp.web.access import Access
+from civit_mcp.web.gate import LARGEST_BODY, Doorplate, Gate, Places
+
+MAX_SESSIONS: Final = 1000
+SESSION_IDLE: Final = 1800.0
+#: the gate has looked at Host and Origin before the SDK would
+_CHECKED: Final = TransportSecuritySettings(enable_dns_rebinding_protection=False)
+
+
+def create_app(server: CivitServer, access: Access, places: Places) -> Starlette:
+    """Build the app; one server serves it once."""
+    streamable = server.streamable_http_app(
+        max_request_body_size=LARGEST_BODY,
+        max_sessions=MAX_SESSIONS,
+        session_idle_timeout=SESSION_IDLE,
+        transport_security=_CHECKED,
+    )
+    legacy = server.sse_app(max_request_body_size=LARGEST_BODY, transport_security=_CHECKED)
+    own: list[BaseRoute] = [
+        Route("/healthz", _healthy, methods=["GET"]),
+        Route("/readyz", _readiness(server), methods=["GET"]),
+        *twin.routes(server),
+    ]
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        async with server.app.in_use(), server.session_manager.run():
+            yield
+
+    cors = Middleware(
+        CORSMiddleware,
+        allow_origins=list(places.origins),
+        allow_methods=["GET", "POST", "DELETE"],
+        allow_headers=["*"],
+        expose_headers=["Mcp-Session-Id", "WWW-Authenticate"],
+    )
+    return Starlette(
+        routes=[*streamable.routes, *legacy.routes, *own],
+        # a browser's preflight brings no token, so it is answered between the two checks
+        middleware=[
+            Middleware(Doorplate, places=places),
+            *([cors] if places.origins else []),
+            Middleware(Gate, access=access),
+        ],
+        lifespan=lifespan,
+    )
+
+
+async def _healthy(_: Request) -> Response:
+    return JSONResponse({"status": "ok", "version": __version__})
+
+
+def _readiness(server: CivitServer) -> "twin.Handler":
+    async def ready(_: Request) -> Response:
+        """Whether the catalog can be read; CivitAI's health is not this server's."""
+        try:
+            await server.app.desk.snapshot()
+        except CivitError as error:
+            return JSONResponse({"status": "not ready", "detail": str(error)}, 503)
+        return JSONResponse({"status": "ready", "tools": len(await server.list_tools())})
+
+    return ready

@@ -1,0 +1,152 @@
+"""What every request passes, whatever its route or transport.
+
+In this order: the Host must be one of ours and the Origin, if there is one, too (that stops a
+web page that has its name resolve to this machine); then a token; then the size of the body
+and the time it may take to arrive. A new route cannot be forgotten, because the gate is
+around all of them.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+import anyio
+from starlette.datastructures import Headers, QueryParams
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from civit_mcp.app import CALLER_KEY
+from civit_mcp.config import is_loopback
+from civit_mcp.web.access import Access
+
+#: bytes of a request body
+LARGEST_BODY: Final = 4 * 1024 * 1024
+#: seconds for a body to arrive
+BODY_TIMEOUT: Final = 30.0
+_PORT: Final = re.compile(r":\d{1,5}$")
+_SECRET_WORDS: Final = frozenset({"token", "api_key", "apikey", "access_token", "key"})
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The names that this server goes by."""
+
+    hosts: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
+    #: bound on loopback: this machine's own names are right
+    local: bool = True
+
+    def knows_host(self, host: str | None) -> bool:
+        """Whether a Host header names this server; the port does not matter."""
+        name = _PORT.sub("", host or "").casefold().strip("[]")
+        if not name or "@" in name or "/" in name:
+            return False
+        if self.local and (name == "localhost" or (name[0].isdigit() or ":" in name)):
+            return is_loopback(name)
+        return name in {known.casefold() for known in self.hosts}
+
+    def knows_origin(self, origin: str) -> bool:
+        """Whether a page of this origin may call."""
+        if origin in self.origins:
+            return True
+        try:
+            parts = urlsplit(origin)
+        except ValueError:
+            return False
+        return parts.scheme in ("http", "https") and self.knows_host(parts.netloc)
+
+
+class Doorplate:
+    """ASGI middleware: a request must call this server by its name, and not from a strange page."""
+
+    def __init__(self, app: ASGIApp, *, places: Places) -> None:
+        """Take the app behind it."""
+        self._app = app
+        self._places = places
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request through, or answer it here. There are no WebSockets."""
+        if scope["type"] == "websocket":
+            return
+        refusal = self._refuse(scope) if scope["type"] == "http" else None
+        await (refusal or self._app)(scope, receive, send)
+
+    def _refuse(self, scope: Scope) -> JSONResponse | None:
+        headers = Headers(scope=scope)
+        if len(headers.getlist("host")) != 1 or not self._places.knows_host(headers["host"]):
+            return _answer(421, "This server does not go by that host name")
+        origin = headers.get("origin")
+        if origin is not None and not self._places.knows_origin(origin):
+            return _answer(403, "Pages of that origin may not call this server")
+        return None
+
+
+class Gate:
+    """ASGI middleware: a request must bring a token, and a body of sensible size and pace."""
+
+    def __init__(self, app: ASGIApp, *, access: Access) -> None:
+        """Take the app behind it."""
+        self._app = app
+        self._access = access
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request through, or answer it here."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        refusal = self._refuse(scope)
+        if refusal is not None:
+            await refusal(scope, receive, send)
+            return
+        await self._app(scope, _patient_for_a_while(receive), send)
+
+    def _refuse(self, scope: Scope) -> JSONResponse | None:
+        headers = Headers(scope=scope)
+        if _SECRET_WORDS & {name.casefold() for name in QueryParams(scope["query_string"])}:
+            return _answer(401, "Invalid API key", "tokens are read from headers only")
+        caller = self._access.caller(_token(headers))
+        if caller is None:
+            return _answer(401, "Invalid API key")
+        length = headers.get("content-length", "0")
+        if not length.isdecimal() or int(length) > LARGEST_BODY:
+            return _answer(413, f"The body exceeds {LARGEST_BODY} bytes")
+        scope.setdefault("state", {})[CALLER_KEY] = caller
+        return None
+
+
+def _token(headers: Headers) -> str | None:
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    if scheme.casefold() == "bearer" and token.strip():
+        return token.strip()
+    return headers.get("x-api-key")
+
+
+def _answer(status: int, detail: str, hint: str = "") -> JSONResponse:
+    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
+    body = {"detail": detail, **({"hint": hint} if hint else {})}
+    return JSONResponse(body, status, headers)
+
+
+def _patient_for_a_while(receive: Receive) -> Receive:
+    """Do not wait for ever for a sender that drips; how much it sends, the transports count."""
+    whole = False
+
+    async def read() -> Message:
+        nonlocal whole
+        if whole:
+            # waiting for the client to leave has no limit
+            return await receive()
+        message: Message = {"type": "http.disconnect"}
+        with anyio.move_on_after(BODY_TIMEOUT):
+            message = await receive()
+        whole = not message.get("more_body", False)
+        return message
+
+    return read
+
+
+def origins_of(words: Sequence[str]) -> tuple[str, ...]:
+    """Origins as browsers send them: without a slash at the end."""
+    return tuple(word.strip().rstrip("/") for word in words if word.strip())
