@@ -126,6 +126,28 @@ def test_every_dependency_has_its_reason() -> None:
     assert all(len(row[1]) > 20 for row in table("dependencies"))
 
 
+def test_every_dependency_is_used() -> None:
+    names = {"beautifulsoup4": "bs4", "pydantic-settings": "pydantic_settings", "pyyaml": "yaml"}
+    # Windows alone has no database of time zones; zoneinfo finds this one by itself
+    unseen = {"tzdata"}
+    source = "\n".join(path.read_text("utf-8") for path in (ROOT / "src").rglob("*.py"))
+    for row in table("dependencies"):
+        package = ticked(row[0])[0]
+        module = names.get(package, package)
+        used = re.search(rf"^\s*(?:import|from) {module}\b", source, re.MULTILINE)
+        assert used or package in unseen, package
+
+
+def test_every_setting_is_read_somewhere() -> None:
+    readers = [
+        path.read_text("utf-8")
+        for path in (ROOT / "src").rglob("*.py")
+        if path.name != "config.py" and path.parent.name != "cli"
+    ]
+    for field in Settings.model_fields:
+        assert any(re.search(rf"\.{field}\b", text) for text in readers), field
+
+
 def test_the_layer_table_is_the_contract_that_ci_enforces() -> None:
     contract = PYPROJECT["tool"]["importlinter"]["contracts"][0]["layers"]
     enforced = [set(re.split(r"\s*\|\s*", line)) for line in contract]

@@ -368,7 +368,8 @@ def locked(path: Path, *, timeout: float) -> Iterator[None]:
     if not queue.enter(timeout):
         raise _still_locked(path, timeout)
     try:
-        lock = FileLock(path, poll_interval=_POLL)
+        # a soft lock would outlive a killed process, so a file system without real ones is refused
+        lock = FileLock(path, poll_interval=_POLL, fallback_to_soft=False)
         try:
             lock.acquire(timeout=max(deadline - time.monotonic(), 0.0))
         except Timeout:

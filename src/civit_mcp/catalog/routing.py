@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
+from civit_mcp.models.air import parse_air
 from civit_mcp.models.base_models import look_up
 from civit_mcp.models.records import FileRecord, VersionRecord
 
@@ -132,6 +133,9 @@ def route(version: VersionRecord, file: FileRecord, *, is_main: bool) -> Place |
     file_type = file.type.strip().casefold()
     air_type = _air_type(version.air) if is_main else ""
     category = _FILE_TYPES.get(file_type)
+    if file_type == "archive" and (version.model_type or "").strip().casefold() == "poses":
+        # a pose collection is an archive by nature
+        category = _MODEL_TYPES["poses"]
     if category is None and file_type not in _PLAIN_FILE_TYPES:
         return f"files of type '{file.type}' are not known to be model weights"
     if category is None:
@@ -183,7 +187,8 @@ def category_name(category: str) -> str:
 def is_lora(category: str, dest: str) -> bool:
     """Whether an entry of this category and folder is a LoRA."""
     folder = dest.replace("\\", "/").strip("/").casefold()
-    return "lora" in category.casefold() or folder == "loras" or folder.startswith("loras/")
+    words = set(re.split(r"[^a-z0-9]+", category.casefold()))
+    return bool(words & {"lora", "loras"}) or folder == "loras" or folder.startswith("loras/")
 
 
 def _level(category: str) -> str:
@@ -191,8 +196,8 @@ def _level(category: str) -> str:
 
 
 def _air_type(air: str | None) -> str:
-    parts = (air or "").casefold().removeprefix("urn:").removeprefix("air:").split(":")
-    return parts[1].strip() if len(parts) > 2 else ""
+    parsed = parse_air(air) if air else None
+    return (parsed.type or "") if parsed is not None else ""
 
 
 def _is_gguf(file: FileRecord) -> bool:
