@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -110,7 +111,8 @@ def _one_by_one(url: str, addresses: list[str]) -> None:
 
 
 def warm_calls(env: dict[str, str], *, calls: int) -> tuple[str, ...]:
-    """Calls per second of `list_catalog` on a small catalog, beside an echo tool."""
+    """Calls per second of `list_catalog` on a catalog of fifty, beside an echo tool."""
+    _fill_catalog(Path(env["CIVIT_MCP_CATALOG_DIR"]))
     ours = _rate(OURS, env, "list_catalog", {}, calls)
     echo = _rate(BARE, env, "echo", {"text": "x" * 200}, calls)
     return (
@@ -119,6 +121,26 @@ def warm_calls(env: dict[str, str], *, calls: int) -> tuple[str, ...]:
         f"`echo` on the bare server {echo:.0f} calls/s",
         f"{ours / echo:.2f}",
     )
+
+
+def _fill_catalog(folder: Path) -> None:
+    entries = [
+        {
+            "name": f"Entry {n} v1 [SDXL 1.0 FP16]",
+            "file": f"entry_{n}.safetensors",
+            "dest": "loras",
+            "source": "civitai",
+            "civitai_version_id": 1000 + n,
+            "size_gb": 0.2,
+            "base_model": "SDXL 1.0",
+            "tags": [],
+        }
+        for n in range(50)
+    ]
+    category = {"id": "loras", "name": "LoRAs", "models": entries}
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps({"version": 1, "date": "", "categories": [category]}, indent=2)
+    (folder / "models.json").write_text(text, "utf-8")
 
 
 def _rate(

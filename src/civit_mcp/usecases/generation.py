@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import anyio
 
+from civit_mcp.catalog import Snapshot
 from civit_mcp.errors import CivitError, NotFound
 from civit_mcp.generation import gather
 from civit_mcp.generation.gather import NO_METADATA
@@ -33,9 +34,17 @@ class _Asked:
     generation: GenerationRecord | CivitError | None = None
     listing: ImageRecord | CivitError | None = None
     image: ImageRecord | CivitError | None = None
+    shelf: tuple[Snapshot | None, list[str]] | CivitError | None = None
     notes: list[str] = field(default_factory=list)
     #: the generation data could not be read; the listing stands in for it
     failed: bool = False
+
+    def catalog(self) -> tuple[Snapshot | None, list[str]]:
+        """The catalog as it was read, with what is to be said about it."""
+        if isinstance(self.shelf, CivitError):
+            raise self.shelf
+        assert self.shelf is not None
+        return self.shelf
 
     def records(self) -> list[ImageRecord]:
         return [r for r in (self.image, self.listing) if isinstance(r, ImageRecord)]
@@ -60,10 +69,10 @@ async def get_generation_data(
         CivitError: as CivitAI answered, when no source could be read.
     """
     image_id = await image_id_of(desk, ref)
-    asked = await _ask(desk, image_id)
+    asked = await _ask(desk, image_id, with_catalog=True)
     record = _usable(asked, image_id)
     _forbid_above_cap(desk, asked, image_id)
-    snapshot, catalog_notes = await desk.snapshot_or_note()
+    snapshot, catalog_notes = asked.catalog()
     gathered = gather(
         record,
         stored_meta=_stored_meta(asked),
@@ -137,7 +146,8 @@ def _forbid_above_cap(desk: Desk, asked: _Asked, image_id: int) -> None:
     desk.forbid_above_cap(bits, f"image '{image_id}'")
 
 
-async def _ask(desk: Desk, image_id: int) -> _Asked:
+async def _ask(desk: Desk, image_id: int, *, with_catalog: bool = False) -> _Asked:
+    """Ask all sources at once; the catalog is read while CivitAI thinks."""
     asked = _Asked()
 
     async def generation() -> None:
@@ -149,8 +159,11 @@ async def _ask(desk: Desk, image_id: int) -> _Asked:
     async def image() -> None:
         asked.image = await _outcome(lambda: desk.client.image(image_id))
 
+    async def shelf() -> None:
+        asked.shelf = await _outcome(desk.snapshot_or_note)
+
     async with anyio.create_task_group() as group:
-        for question in (generation, listing, image):
+        for question in (generation, listing, image, *([shelf] if with_catalog else [])):
             group.start_soon(question)
     return asked
 
