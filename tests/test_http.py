@@ -21,7 +21,7 @@ import httpx
 import httpx2
 import pytest
 import uvicorn
-from mcp import Client
+from mcp import Client, MCPError
 from mcp.client.sse import sse_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.types import TextContent
@@ -32,8 +32,9 @@ from civit_mcp.config import Settings
 from civit_mcp.errors import NotConfigured
 from civit_mcp.sandbox import SANDBOX_KEY, Sandbox, world
 from civit_mcp.server import create_server
-from civit_mcp.web import Access, Places, create_app
+from civit_mcp.web import Access, Places, create_app, gate, patience, sessions
 from civit_mcp.web.gate import LARGEST_BODY
+from civit_mcp.web.patience import PatientProtocol
 
 TOKEN = "a-token-of-the-tests"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
@@ -46,7 +47,12 @@ def served(settings: Settings, *, origins: tuple[str, ...] = ()) -> Iterator[str
     access = Access.from_settings(settings)
     app = create_app(server, access, Places(origins=origins))
     config = uvicorn.Config(
-        app, port=0, log_config=None, timeout_graceful_shutdown=1, access_log=False
+        app,
+        port=0,
+        log_config=None,
+        timeout_graceful_shutdown=1,
+        access_log=False,
+        http=PatientProtocol,
     )
     running = uvicorn.Server(config)
     ready = threading.Event()
@@ -214,6 +220,42 @@ def test_senders_that_drip_do_not_keep_others_waiting(base: str) -> None:
         assert httpx.get(f"{base}/healthz", headers=BEARER).status_code == 200
 
 
+def test_a_head_that_never_ends_is_hung_up_on(base: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "HEAD_TIMEOUT", 0.2)
+    with connected(base) as silent, connected(base) as dripping:
+        dripping.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Slow: ")
+
+        assert silent.recv(100) == b""
+        assert dripping.recv(100) == b""
+
+
+def test_a_body_that_drips_is_given_up_at_one_deadline(
+    base: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gate, "BODY_TIMEOUT", 0.3)
+    head = (
+        f"POST /mcp HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n"
+        "Content-Type: application/json\r\nAccept: application/json, text/event-stream\r\n"
+        "Content-Length: 1000\r\n\r\n"
+    )
+    with connected(base) as wire:
+        wire.sendall(head.encode())
+        wire.settimeout(0.05)
+        answer = b""
+        for _ in range(200):
+            try:
+                wire.sendall(b" ")
+                answer = wire.recv(1000)
+                break
+            except TimeoutError:
+                continue
+            except OSError:
+                answer = b"hung up"
+                break
+
+    assert answer.startswith((b"HTTP/1.1 4", b"HTTP/1.1 5", b"hung up")) or answer == b""
+
+
 def test_two_host_headers_are_refused(base: str) -> None:
     with connected(base) as wire:
         head = f"GET /healthz HTTP/1.1\r\nAuthorization: Bearer {TOKEN}\r\n"
@@ -291,6 +333,110 @@ async def test_a_limited_token_sees_and_calls_less(
     assert allowed.structured_content["status"] == "added"
 
 
+def handshake(base: str, token: str) -> httpx.Response:
+    message = {
+        "jsonrpc": "2.0", "id": 1, "method": "initialize",
+        "params": {
+            "protocolVersion": "2025-06-18", "capabilities": {},
+            "clientInfo": {"name": "raw", "version": "1"},
+        },
+    }  # fmt: skip
+    headers = {
+        "Authorization": f"Bearer {token}", "Accept": "application/json, text/event-stream",
+    }  # fmt: skip
+    return httpx.post(f"{base}/mcp", json=message, headers=headers)
+
+
+BROWSER = "the-token-that-browses"
+
+
+@pytest.fixture
+def shared(guarded: Settings, tmp_path: Path) -> Iterator[str]:
+    """A server with a token for everything and one for browsing."""
+    tokens = tmp_path / "tokens"
+    lines = f"\ufeff# who may\n{TOKEN}\n{BROWSER} name=it's toolsets=browse # looks\n"
+    tokens.write_text(lines, "utf-8")
+    update = {"token": None, "token_file": tokens, "toolsets": ("all",)}
+    with served(guarded.model_copy(update=update)) as base:
+        yield base
+
+
+def test_a_session_answers_only_to_the_token_that_opened_it(shared: str) -> None:
+    session = {"Mcp-Session-Id": handshake(shared, TOKEN).headers["mcp-session-id"]}
+    foreign = {"Authorization": f"Bearer {BROWSER}"}
+
+    stolen = httpx.delete(f"{shared}/mcp", headers={**foreign, **session})
+    used = httpx.post(f"{shared}/mcp", headers={**foreign, **session}, json={})
+    own = httpx.delete(f"{shared}/mcp", headers={**BEARER, **session})
+
+    assert stolen.status_code == used.status_code == 404
+    assert own.status_code == 200
+
+
+def test_one_token_cannot_use_up_the_sessions_of_the_others(
+    shared: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "MOST_OF_ONE", 3)
+
+    greedy = [handshake(shared, BROWSER).status_code for _ in range(5)]
+
+    assert greedy == [200, 200, 200, 429, 429]
+    assert handshake(shared, TOKEN).status_code == 200
+
+
+@pytest.mark.parametrize("transport", ["http", "sse"])
+async def test_a_token_for_browsing_gets_nothing_else_by_any_door(
+    shared: str, guarded: Settings, transport: str
+) -> None:
+    browser = {"Authorization": f"Bearer {BROWSER}"}
+    refused = await call_over(shared, transport, "auto", "list_catalog", {}, **browser)
+    allowed = await call_over(shared, transport, "auto", "list_enums", {}, **browser)
+    added = await post(f"{shared}/api/admin/civitai/add/{world.DEMO_LORA_VERSION}", browser)
+    async with httpx.AsyncClient(headers=browser) as http:
+        image = await http.get(f"{shared}/api/admin/civitai/image/{world.DEMO_IMAGE}")
+        listed = await http.get(f"{shared}/api/admin/models/civitai-map")
+    async with httpx2.AsyncClient(headers=browser, timeout=30) as http2:
+        wire = streamable_http_client(f"{shared}/mcp", http_client=http2)
+        async with Client(wire) as client:
+            tools = {tool.name for tool in (await client.list_tools()).tools}
+            with pytest.raises(MCPError, match="forbidden"):
+                await client.read_resource("catalog://models.json")
+
+    assert refused.content[0].text.startswith("[forbidden] ")
+    assert not allowed.is_error
+    assert {added.status_code, image.status_code, listed.status_code} == {403}
+    assert "search_images" in tools
+    assert not tools & {"list_catalog", "add_to_catalog", "get_model"}
+    assert not guarded.catalog_dir.exists()
+
+
+async def test_every_write_leaves_a_line_that_says_who(
+    base: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    await call_over(base, "http", "auto", "add_to_catalog", {"version_id": world.DEMO_LORA_VERSION})
+    await call_over(
+        base, "http", "auto", "add_to_catalog",
+        {"version_id": world.DEMO_CHECKPOINT_VERSION, "dry_run": True},
+    )  # fmt: skip
+    await post(f"{base}/api/admin/civitai/promote-to-lora/{world.DEMO_LORA_VERSION}", BEARER)
+
+    lines = [record.getMessage() for record in caplog.records if record.name.endswith("audit")]
+    assert len(lines) == 2
+    assert all("by token " in line for line in lines)
+    assert TOKEN not in str(lines)
+
+
+async def test_resources_are_read_with_the_callers_own_key(base: str, sandbox: Sandbox) -> None:
+    sent = {**BEARER, "X-Civitai-Api-Key": "another-persons-key"}
+    async with httpx2.AsyncClient(headers=sent, timeout=30) as http:
+        wire = streamable_http_client(f"{base}/mcp", http_client=http)
+        async with Client(wire) as client:
+            await client.read_resource(f"civitai://models/{world.DEMO_LORA_MODEL}")
+
+    keys = {seen.headers.get("authorization") for seen in sandbox.seen}
+    assert keys == {"Bearer another-persons-key"}
+
+
 async def test_callers_with_their_own_keys_share_neither_key_nor_cached_answers(
     base: str, sandbox: Sandbox
 ) -> None:
@@ -318,6 +464,8 @@ def test_the_admin_routes_answer_as_tools_of_that_api_expect(base: str) -> None:
         missing = http.post(f"/civitai/promote-to-lora/{world.DEMO_CHECKPOINT_VERSION}")
         no_number = http.get("/civitai/image/abc")
         unknown = http.get(f"/civitai/image/{world.NO_SUCH_IMAGE}")
+        wrong_verb = http.get(f"/civitai/add/{world.DEMO_LORA_VERSION}")
+        no_route = http.get("/nothing/here")
 
     assert image.keys() >= {
         "raw", "resources", "detected_deps", "clean_prompt", "meta", "type", "process",
@@ -335,6 +483,9 @@ def test_the_admin_routes_answer_as_tools_of_that_api_expect(base: str) -> None:
     assert missing.status_code == unknown.status_code == 404
     assert missing.json()["detail"]
     assert no_number.status_code == 422
+    assert (wrong_verb.status_code, no_route.status_code) == (405, 404)
+    assert wrong_verb.json()["detail"]
+    assert no_route.json()["detail"]
 
 
 def test_health_and_readiness(base: str, guarded: Settings) -> None:

@@ -161,7 +161,7 @@ class Settings(BaseSettings):
 
     def secrets(self) -> tuple[str, ...]:
         """Every secret value, for redaction."""
-        found = (self.civitai_api_key, self.civitai_session_token, self.token)
+        found = (self.civitai_api_key, self.civitai_session_token)
         return tuple(secret.get_secret_value() for secret in found if secret is not None)
 
 

@@ -5,6 +5,7 @@ older revisions subscribe to single resources. The files are looked at only whil
 listens: two `stat` calls every `INTERVAL` seconds.
 """
 
+import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -14,6 +15,10 @@ import anyio.to_thread
 from mcp.server.connection import Connection
 from mcp.server.session import ServerSession
 from mcp.server.subscriptions import InMemorySubscriptionBus, ResourceUpdated
+
+from civit_mcp.errors import CivitError
+
+logger = logging.getLogger(__name__)
 
 #: seconds between two looks; a change by another program is told within twice this
 INTERVAL: Final = 0.4
@@ -80,7 +85,7 @@ class LiveCatalog:
                 with anyio.move_on_after(INTERVAL):
                     await self._poked.wait()
                 self._poked = anyio.Event()
-                seen = await anyio.to_thread.run_sync(self._fingerprint)
+                seen = await anyio.to_thread.run_sync(self._look)
                 if seen != self._known:
                     self._known = seen
                     await self._tell_all()
@@ -102,11 +107,22 @@ class LiveCatalog:
         except (anyio.BrokenResourceError, anyio.ClosedResourceError, TimeoutError):
             # gone, or no longer reading; nobody is left to tell
             self._subscribers.pop(connection, None)
+        except Exception:
+            # one listener's fault must not end the watch for the others
+            logger.exception("a subscriber could not be told")
+            self._subscribers.pop(connection, None)
+
+    def _look(self) -> object:
+        """The state of the files; one that cannot be looked at is a state as well."""
+        try:
+            return self._fingerprint()
+        except (CivitError, OSError) as error:
+            return str(error)
 
     async def _begin(self) -> None:
         """Take the state that a new listener starts from, unless others listen already."""
         if not self._somebody.is_set():
-            self._known = await anyio.to_thread.run_sync(self._fingerprint)
+            self._known = await anyio.to_thread.run_sync(self._look)
             self._somebody.set()
 
     def _listened_to(self) -> bool:

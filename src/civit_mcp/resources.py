@@ -98,7 +98,7 @@ class _Readers:
     async def summary(self) -> str:
         from civit_mcp.usecases import shelving
 
-        return (await shelving.summarise(self.app.desk)).model_dump_json()
+        return (await shelving.summarise(self.app.desk_now())).model_dump_json()
 
     async def models_category(self, category: str) -> str:
         return await self._category("models", category)
@@ -109,44 +109,45 @@ class _Readers:
     async def entry(self, version_id: str) -> str:
         from civit_mcp.usecases import shelving
 
-        return (await shelving.catalog_entry(self.app.desk, version_id)).model_dump_json()
+        return (await shelving.catalog_entry(self.app.desk_now(), version_id)).model_dump_json()
 
     async def model(self, model_id: str) -> str:
         from civit_mcp.usecases import lookup
 
-        return (await lookup.get_model(self.app.desk, model_id, [])).model_dump_json()
+        return (await lookup.get_model(self.app.desk_now(), model_id, [])).model_dump_json()
 
     async def version(self, version_id: str) -> str:
         from civit_mcp.usecases import lookup
 
-        return (await lookup.get_model_version(self.app.desk, version_id, [])).model_dump_json()
+        desk = self.app.desk_now()
+        return (await lookup.get_model_version(desk, version_id, [])).model_dump_json()
 
     async def raw_generation_data(self, image_id: str) -> str:
         from civit_mcp.usecases import generation
 
-        raw = await generation.raw_generation_data(self.app.desk, image_id)
+        raw = await generation.raw_generation_data(self.app.desk_now(), image_id)
         return json.dumps(raw, ensure_ascii=False)
 
     async def enums(self) -> str:
         from civit_mcp.usecases import directory
 
-        return (await directory.list_enums(self.app.desk)).model_dump_json()
+        return (await directory.list_enums(self.app.desk_now())).model_dump_json()
 
     async def enums_of_kind(self, kind: str) -> str:
         from civit_mcp.usecases import directory
 
         known = directory.known_kind(kind)
-        return (await directory.list_enums(self.app.desk, known)).model_dump_json()
+        return (await directory.list_enums(self.app.desk_now(), known)).model_dump_json()
 
     async def _file(self, name: CatalogName) -> str:
         from civit_mcp.usecases import shelving
 
-        return await shelving.catalog_text(self.app.desk, name)
+        return await shelving.catalog_text(self.app.desk_now(), name)
 
     async def _category(self, name: CatalogName, category: str) -> str:
         from civit_mcp.usecases import inventory
 
-        return await inventory.category_text(self.app.desk, name, category)
+        return await inventory.category_text(self.app.desk_now(), name, category)
 
 
 def _register_completion(server: CivitServer, app: App) -> None:
@@ -182,7 +183,7 @@ async def _words(
     words = directory.filter_words(argument)
     if words or isinstance(ref, PromptReference):
         return list(words)
-    entries = (await app.desk.snapshot()).entries
+    entries = (await app.desk_now().snapshot()).entries
     if argument == "category":
         name = "loras" if "loras" in ref.uri else "models"
         return list(dict.fromkeys(e.category_id for e in entries if e.catalog == name))

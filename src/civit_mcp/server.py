@@ -36,7 +36,8 @@ def create_server(settings: Settings, *, app: App | None = None) -> CivitServer:
         instructions=INSTRUCTIONS,
         log_level=settings.log_level,
         cache_hints={
-            "tools/list": _HOUR,
+            # what is listed depends on the token, so no gateway may share it
+            "tools/list": CacheHint(ttl_ms=3_600_000, scope="private"),
             "prompts/list": _HOUR,
             "resources/list": _HOUR,
             "resources/templates/list": _HOUR,

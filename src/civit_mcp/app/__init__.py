@@ -6,9 +6,9 @@ description, its return type the output schema. `CivitServer` turns answers into
 errors into refusals, here and nowhere else.
 """
 
-from civit_mcp.app.callers import CALLER_KEY, Caller, limits_of
+from civit_mcp.app.callers import CALLER_KEY, Caller, audit_write, caller_of
 from civit_mcp.app.server import CivitServer
-from civit_mcp.app.state import App, Ctx, desk_for, desk_of
+from civit_mcp.app.state import App, Ctx, desk_of
 from civit_mcp.app.tool import DEFAULT_TOOLSETS, TOOLSETS, Tool, Toolset, chosen_toolsets
 
 __all__ = [
@@ -22,10 +22,10 @@ __all__ = [
     "Tool",
     "Toolset",
     "announce_change",
+    "audit_write",
+    "caller_of",
     "chosen_toolsets",
-    "desk_for",
     "desk_of",
-    "limits_of",
 ]
 
 

@@ -1,5 +1,7 @@
 """Who is calling over HTTP, and what that allows. Over stdio there is one caller, unlimited."""
 
+import logging
+from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Final
@@ -32,16 +34,24 @@ class Caller:
 current_caller: ContextVar[Caller | None] = ContextVar("current_caller", default=None)
 
 
+#: one line per write over HTTP, whatever the log level hides
+_audit = logging.getLogger("civit_mcp.audit")
+
+
+def audit_write(tool: str, caller: Caller, answer: Mapping[str, Any] | None) -> None:
+    """Note who wrote what; an answer that changed nothing leaves no line."""
+    facts = answer or {}
+    if facts.get("dry_run") or not (facts.get("change_id") or facts.get("in_vault") is not None):
+        return
+    what = facts.get("status") or "done"
+    _audit.warning("%s by %s: %s %s", tool, caller.name, what, facts.get("change_id", ""))
+
+
 def caller_of(request: Any) -> Caller | None:
     """The caller of an HTTP request; None where there is no request, as over stdio."""
     state = request.scope.get("state", {}) if request is not None else {}
     found = state.get(CALLER_KEY)
     return found if isinstance(found, Caller) else None
-
-
-def limits_of(request: Any) -> Caller:
-    """What the caller of a request may do."""
-    return caller_of(request) or Caller(name="local")
 
 
 def key_of(request: Any) -> str | None:

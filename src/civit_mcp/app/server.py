@@ -6,7 +6,7 @@ import functools
 import inspect
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from mcp import MCPError
 from mcp.server import MCPServer
@@ -26,7 +26,7 @@ from mcp.types import (
 from mcp.types import Tool as ListedTool
 from pydantic import ValidationError
 
-from civit_mcp.app.callers import caller_of, current_caller
+from civit_mcp.app.callers import Caller, audit_write, caller_of, current_caller
 from civit_mcp.app.schema import OUTPUT_NOISE, lean_schema
 from civit_mcp.app.state import App
 from civit_mcp.app.tool import (
@@ -37,10 +37,24 @@ from civit_mcp.app.tool import (
     one_paragraph,
     refusal,
 )
-from civit_mcp.errors import BadReference, CivitError, NotConfigured, NotFound, ReadOnly
+from civit_mcp.errors import (
+    BadReference,
+    CivitError,
+    Forbidden,
+    NotConfigured,
+    NotFound,
+    ReadOnly,
+)
 from civit_mcp.live import LiveCatalog
 
 logger = logging.getLogger(__name__)
+#: resources by the tool that tells the same
+_SAME_AS: Final = (
+    ("catalog://", "list_catalog"),
+    ("civitai://models/", "get_model"),
+    ("civitai://model-versions/", "get_model_version"),
+    ("civitai://images/", "get_generation_data"),
+)
 
 
 class CivitServer(MCPServer[App]):
@@ -97,6 +111,9 @@ class CivitServer(MCPServer[App]):
         except CivitError as error:
             # whoever asks for something gets the same refusal, with a code
             logger.info("not ready: %s", error)
+        except Exception:
+            # the next call meets the same fault and answers for it; the watch below goes on
+            logger.exception("could not get ready")
         if self.on_settled is not None:
             self.on_settled()
         await self.live.watch()
@@ -105,12 +122,12 @@ class CivitServer(MCPServer[App]):
         calling = current_caller.set(caller_of(ctx.request))
         try:
             if ctx.method == "subscriptions/listen":
+                self._greeted.set()
                 return await self.live.during_stream(ctx.params, lambda: call_next(ctx))
-            result = await call_next(ctx)
+            return await call_next(ctx)
         finally:
             current_caller.reset(calling)
-        self._greeted.set()
-        return result
+            self._greeted.set()
 
     def _catalog_state(self) -> object:
         return self.app.desk.catalog.fingerprint()
@@ -173,9 +190,13 @@ class CivitServer(MCPServer[App]):
         self, name: str, arguments: dict[str, Any], context: Context[App, Any] | None = None
     ) -> Any:
         """Call a tool; whatever goes wrong on purpose becomes one coded sentence."""
+        caller = current_caller.get()
+        request = context.request_context.request if context is not None else None
         try:
-            self._check_call(name, arguments)
-            return await super().call_tool(name, arguments, context)
+            self.must_allow(name, caller)
+            self._check_arguments(name, arguments)
+            with self.app.serving(request):
+                result = await super().call_tool(name, arguments, context)
         except CivitError as error:
             return refusal(error)
         except ToolError as error:
@@ -185,8 +206,16 @@ class CivitServer(MCPServer[App]):
             if isinstance(cause, ValidationError) and not isinstance(error, UnexpectedToolError):
                 return refusal(bad_arguments(name, cause))
             raise
+        if caller is not None and self._offered[name].writes:
+            audit_write(name, caller, getattr(result, "structured_content", None))
+        return result
 
-    def _check_call(self, name: str, arguments: Mapping[str, Any]) -> None:
+    def must_allow(self, name: str, caller: Caller | None) -> None:
+        """Check that a tool, or what is the same by another door, is there for a caller.
+
+        Raises:
+            CivitError: it is not, and why.
+        """
         withheld = self._withheld.get(name)
         if withheld is not None:
             raise withheld()
@@ -194,12 +223,18 @@ class CivitServer(MCPServer[App]):
             raise NotFound(
                 f"there is no tool '{name[:80]}'", f"call one of: {', '.join(self._offered)}"
             )
-        caller = current_caller.get()
-        if caller is not None and not caller.may_see(self._offered[name]):
+        if caller is None or caller.may_see(self._offered[name]):
+            return
+        if caller.read_only and self._offered[name].writes:
             raise ReadOnly(
-                f"'{name}' is not among the tools that this token may call",
-                "use a token without that limit",
+                f"'{name}' writes, and this token may only read", "use a token that may write"
             )
+        raise Forbidden(
+            f"'{name}' is not among the tools that this token may call",
+            "use a token without that limit",
+        )
+
+    def _check_arguments(self, name: str, arguments: Mapping[str, Any]) -> None:
         known = self._argument_names[name]
         strange = sorted(set(arguments) - known)
         if strange:
@@ -210,9 +245,19 @@ class CivitServer(MCPServer[App]):
             )
 
     async def read_resource(self, uri: Any, context: Context[App, Any] | None = None) -> Any:
-        """Read a resource; our errors keep their sentence."""
+        """Read a resource; our errors keep their sentence.
+
+        A resource is another door to what a tool tells, so the tool's limits hold for it.
+        """
+        request = context.request_context.request if context is not None else None
         try:
-            return await super().read_resource(uri, context)
+            tool = next((t for start, t in _SAME_AS if str(uri).startswith(start)), None)
+            if tool is not None and tool in self._offered:
+                self.must_allow(tool, current_caller.get())
+            with self.app.serving(request):
+                return await super().read_resource(uri, context)
+        except CivitError as error:
+            raise ResourceError(str(error)) from error
         except ResourceError as error:
             cause = error.__cause__
             if isinstance(cause, NotFound | BadReference):

@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 import functools
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,6 +14,7 @@ from pydantic import SecretStr
 
 from civit_mcp.app.callers import key_of
 from civit_mcp.config import Settings
+from civit_mcp.errors import RateLimited
 
 if TYPE_CHECKING:
     from civit_mcp.usecases.desk import Desk
@@ -20,6 +22,17 @@ if TYPE_CHECKING:
 
 #: callers with keys of their own that are remembered at once
 MOST_KEYS: Final = 64
+
+
+_current_desk: "ContextVar[Desk | None]" = ContextVar("current_desk", default=None)
+
+
+@dataclass
+class _Held:
+    """A desk of a caller with a key, and how many of their requests are being served."""
+
+    desk: "Desk"
+    users: int = 0
 
 
 @dataclass
@@ -34,7 +47,7 @@ class App:
     settings: Settings
     _users: int = field(default=0, repr=False)
     #: desks of callers who bring a key of their own, the latest used last
-    _keyed: "OrderedDict[str, Desk]" = field(default_factory=OrderedDict, repr=False)
+    _keyed: "OrderedDict[str, _Held]" = field(default_factory=OrderedDict, repr=False)
     _closing: set[asyncio.Future[None]] = field(default_factory=set, repr=False)
 
     @functools.cached_property
@@ -44,27 +57,58 @@ class App:
 
         return Desk.open(self.settings)
 
-    def desk_with_key(self, key: str) -> "Desk":
-        """A desk that asks CivitAI with the caller's key, apart from every other caller's.
+    @contextlib.contextmanager
+    def serving(self, request: Any) -> Iterator[None]:
+        """Serve one request; a caller who brings a CivitAI key gets a desk of their own.
 
-        The client is another one, so neither key nor cached answers are shared; the catalog is
-        the same.
+        That desk has another client, so neither key nor cached answers are shared with anybody
+        else; the catalog is the same.
+
+        Raises:
+            RateLimited: more callers with keys of their own are being served than may be.
         """
-        known = self._keyed.pop(key, None)
-        if known is None:
+        key = key_of(request)
+        if key is None:
+            yield
+            return
+        held = self._hold(key)
+        serving = _current_desk.set(held.desk)
+        try:
+            yield
+        finally:
+            _current_desk.reset(serving)
+            held.users -= 1
+
+    def _hold(self, key: str) -> "_Held":
+        held = self._keyed.pop(key, None)
+        if held is None:
+            self._make_room()
             from civit_mcp.usecases.desk import Desk
 
             settings = self.settings.model_copy(
                 update={"civitai_api_key": SecretStr(key), "civitai_session_token": None}
             )
-            known = Desk.open(settings, catalog=self.desk.catalog)
-        self._keyed[key] = known
-        if len(self._keyed) > MOST_KEYS:
-            _, oldest = self._keyed.popitem(last=False)
-            closing = asyncio.ensure_future(oldest.client.aclose())
-            self._closing.add(closing)
-            closing.add_done_callback(self._closing.discard)
-        return known
+            held = _Held(Desk.open(settings, catalog=self.desk.catalog))
+        held.users += 1
+        self._keyed[key] = held
+        return held
+
+    def _make_room(self) -> None:
+        """Let go of the desk that was idle for longest; nobody's call is cut off."""
+        if len(self._keyed) < MOST_KEYS:
+            return
+        idle = next((key for key, held in self._keyed.items() if held.users == 0), None)
+        if idle is None:
+            raise RateLimited(
+                f"{MOST_KEYS} callers with keys of their own are being served already"
+            )
+        closing = asyncio.ensure_future(self._keyed.pop(idle).desk.client.aclose())
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
+
+    def desk_now(self) -> "Desk":
+        """The desk of the request that is being served."""
+        return _current_desk.get() or self.desk
 
     @staticmethod
     def load_rooms() -> None:
@@ -86,7 +130,7 @@ class App:
         finally:
             self._users -= 1
             if self._users == 0:
-                opened = [*self._keyed.values()]
+                opened = [held.desk for held in self._keyed.values()]
                 self._keyed.clear()
                 if "desk" in self.__dict__:
                     opened.append(self.desk)
@@ -100,11 +144,4 @@ Ctx = Context[App]
 
 def desk_of(ctx: Ctx) -> "Desk":
     """What use cases work with; with the caller's own CivitAI key if the request has one."""
-    request = ctx.request_context
-    return desk_for(request.lifespan_context, request.request)
-
-
-def desk_for(app: App, request: Any) -> "Desk":
-    """The desk for an HTTP request, or for none."""
-    key = key_of(request)
-    return app.desk if key is None else app.desk_with_key(key)
+    return ctx.request_context.lifespan_context.desk_now()

@@ -11,7 +11,6 @@ Tokens are compared in constant time, and only their digests are kept.
 import hashlib
 import hmac
 import secrets
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -69,7 +68,7 @@ class Access:
 
 def _read_file(path: Path) -> list[tuple[bytes, Caller]]:
     try:
-        lines = path.read_text("utf-8").splitlines()
+        lines = path.read_text("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise NotConfigured(
             f"the token file '{path}' cannot be read ({type(error).__name__})",
@@ -77,8 +76,8 @@ def _read_file(path: Path) -> list[tuple[bytes, Caller]]:
         ) from None
     callers = []
     for number, line in enumerate(lines, 1):
-        words = shlex.split(line, comments=True)
-        if words:
+        words = line.split()
+        if words and not words[0].startswith("#"):
             callers.append(_caller_of(words, f"line {number} of '{path}'"))
     if not callers:
         raise NotConfigured(f"the token file '{path}' holds no token", "put one token a line in it")
@@ -94,6 +93,8 @@ def _caller_of(words: list[str], where: str) -> tuple[bytes, Caller]:
         )
     name, read_only, toolsets = f"token {_digest(token).hex()[:6]}", False, None
     for limit in limits:
+        if limit.startswith("#"):
+            break
         key, _, value = limit.partition("=")
         if key == "name" and value:
             name = value

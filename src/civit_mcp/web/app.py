@@ -6,6 +6,7 @@ from typing import Final
 
 from mcp.server.transport_security import TransportSecuritySettings
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
@@ -18,9 +19,8 @@ from civit_mcp.errors import CivitError
 from civit_mcp.web import twin
 from civit_mcp.web.access import Access
 from civit_mcp.web.gate import LARGEST_BODY, Doorplate, Gate, Places
+from civit_mcp.web.sessions import IDLE, MOST, Sessions
 
-MAX_SESSIONS: Final = 1000
-SESSION_IDLE: Final = 1800.0
 #: the gate has looked at Host and Origin before the SDK would
 _CHECKED: Final = TransportSecuritySettings(enable_dns_rebinding_protection=False)
 
@@ -29,8 +29,8 @@ def create_app(server: CivitServer, access: Access, places: Places) -> Starlette
     """Build the app; one server serves it once."""
     streamable = server.streamable_http_app(
         max_request_body_size=LARGEST_BODY,
-        max_sessions=MAX_SESSIONS,
-        session_idle_timeout=SESSION_IDLE,
+        max_sessions=MOST,
+        session_idle_timeout=IDLE,
         transport_security=_CHECKED,
     )
     legacy = server.sse_app(max_request_body_size=LARGEST_BODY, transport_security=_CHECKED)
@@ -59,16 +59,24 @@ def create_app(server: CivitServer, access: Access, places: Places) -> Starlette
             Middleware(Doorplate, places=places),
             *([cors] if places.origins else []),
             Middleware(Gate, access=access),
+            Middleware(Sessions, path="/mcp"),
         ],
+        exception_handlers={HTTPException: _in_json},
         lifespan=lifespan,
     )
+
+
+async def _in_json(_: Request, error: Exception) -> Response:
+    """Every refusal has one form, those of the router too."""
+    assert isinstance(error, HTTPException)
+    return JSONResponse({"detail": error.detail}, error.status_code, error.headers)
 
 
 async def _healthy(_: Request) -> Response:
     return JSONResponse({"status": "ok", "version": __version__})
 
 
-def _readiness(server: CivitServer) -> "twin.Handler":
+def _readiness(server: CivitServer) -> twin.Endpoint:
     async def ready(_: Request) -> Response:
         """Whether the catalog can be read; CivitAI's health is not this server's."""
         try:

@@ -38,13 +38,16 @@ class Places:
     #: bound on loopback: this machine's own names are right
     local: bool = True
 
-    def knows_host(self, host: str | None) -> bool:
-        """Whether a Host header names this server; the port does not matter."""
+    def knows_host(self, host: str | None, *, from_here: bool = False) -> bool:
+        """Whether a Host header names this server; the port does not matter.
+
+        A peer on this machine (`from_here`), such as a health check, may use its own names.
+        """
         name = _PORT.sub("", host or "").casefold().strip("[]")
         if not name or "@" in name or "/" in name:
             return False
-        if self.local and (name == "localhost" or (name[0].isdigit() or ":" in name)):
-            return is_loopback(name)
+        if (self.local or from_here) and is_loopback(name):
+            return True
         return name in {known.casefold() for known in self.hosts}
 
     def knows_origin(self, origin: str) -> bool:
@@ -75,7 +78,10 @@ class Doorplate:
 
     def _refuse(self, scope: Scope) -> JSONResponse | None:
         headers = Headers(scope=scope)
-        if len(headers.getlist("host")) != 1 or not self._places.knows_host(headers["host"]):
+        peer = scope.get("client")
+        from_here = peer is not None and is_loopback(peer[0])
+        hosts = headers.getlist("host")
+        if len(hosts) != 1 or not self._places.knows_host(hosts[0], from_here=from_here):
             return _answer(421, "This server does not go by that host name")
         origin = headers.get("origin")
         if origin is not None and not self._places.knows_origin(origin):
@@ -132,14 +138,17 @@ def _answer(status: int, detail: str, hint: str = "") -> JSONResponse:
 def _patient_for_a_while(receive: Receive) -> Receive:
     """Do not wait for ever for a sender that drips; how much it sends, the transports count."""
     whole = False
+    deadline: float | None = None
 
     async def read() -> Message:
-        nonlocal whole
+        nonlocal whole, deadline
         if whole:
             # waiting for the client to leave has no limit
             return await receive()
+        if deadline is None:
+            deadline = anyio.current_time() + BODY_TIMEOUT
         message: Message = {"type": "http.disconnect"}
-        with anyio.move_on_after(BODY_TIMEOUT):
+        with anyio.CancelScope(deadline=deadline):
             message = await receive()
         whole = not message.get("more_body", False)
         return message

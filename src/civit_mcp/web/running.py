@@ -11,6 +11,7 @@ from civit_mcp.errors import NotConfigured
 from civit_mcp.web.access import Access
 from civit_mcp.web.app import create_app
 from civit_mcp.web.gate import Places, origins_of
+from civit_mcp.web.patience import PatientProtocol
 
 #: seconds that open streams get when the server is told to stop
 GRACE: Final = 2
@@ -49,9 +50,10 @@ def serve(server: CivitServer, *, host: str, port: int, no_auth: bool) -> int:
         timeout_keep_alive=30,
         limit_concurrency=MOST_CONNECTIONS,
         h11_max_incomplete_event_size=64 * 1024,
+        http=PatientProtocol,
         log_config=None,
     )
-    running = _Announced(config, access)
+    running = _Announced(config, access, places)
     running.run()
     return 0 if running.started else 1
 
@@ -59,15 +61,19 @@ def serve(server: CivitServer, *, host: str, port: int, no_auth: bool) -> int:
 class _Announced(uvicorn.Server):
     """Prints where it is once it really listens."""
 
-    def __init__(self, config: uvicorn.Config, access: Access) -> None:
+    def __init__(self, config: uvicorn.Config, access: Access, places: Places) -> None:
         super().__init__(config)
         self._access = access
+        self._places = places
 
     async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
         await super().startup(sockets)  # type: ignore[arg-type]
         if not self.started:
             return
         host, port = self.servers[0].sockets[0].getsockname()[:2]
+        if not self._places.local:
+            # it listens on every address, but answers to these names only
+            host = self._places.hosts[0]
         base = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         lines = [f"civit-mcp serves {base}/mcp (older clients: {base}/sse)"]
         if self._access.made is not None:

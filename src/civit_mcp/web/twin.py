@@ -5,7 +5,7 @@ a dependency has its kind as `type`, errors are `{"detail": ...}`.
 """
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 from pydantic import BaseModel
@@ -13,12 +13,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from civit_mcp.app import App, CivitServer, desk_for, limits_of
-from civit_mcp.errors import CivitError, ReadOnly
+from civit_mcp.app import CivitServer, audit_write, caller_of
+from civit_mcp.errors import CivitError
 
 logger = logging.getLogger(__name__)
-#: one line per write, whatever the log level hides
-audit = logging.getLogger("civit_mcp.audit")
 PREFIX: Final = "/api/admin"
 _STATUS: Final = {
     "bad_reference": 422, "not_found": 404, "gone": 404, "restricted": 403, "above_level": 403,
@@ -27,52 +25,67 @@ _STATUS: Final = {
     "catalog_locked": 503, "read_only": 403, "not_configured": 503, "offline": 503,
     "too_large": 413,
 }  # fmt: skip
-Handler = Callable[[Request], Awaitable[Response]]
+Answered = tuple[Response, Mapping[str, Any]]
+Handler = Callable[[Request], Awaitable[Answered]]
+Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 def routes(server: CivitServer) -> list[Route]:
-    """The four routes over one app."""
+    """The four routes, each another door to one of the tools, with that tool's limits."""
     twin = _Twin(server)
-    table: tuple[tuple[str, str, Handler], ...] = (
-        ("GET", f"{PREFIX}/civitai/image/{{image_id}}", twin.image),
-        ("POST", f"{PREFIX}/civitai/add/{{version_id}}", twin.add),
-        ("POST", f"{PREFIX}/civitai/promote-to-lora/{{version_id}}", twin.promote),
-        ("GET", f"{PREFIX}/models/civitai-map", twin.map),
+    table: tuple[tuple[str, str, str, Handler], ...] = (
+        ("GET", "civitai/image/{image_id}", "get_generation_data", twin.image),
+        ("POST", "civitai/add/{version_id}", "add_to_catalog", twin.add),
+        ("POST", "civitai/promote-to-lora/{version_id}", "promote_to_lora", twin.promote),
+        ("GET", "models/civitai-map", "list_catalog", twin.map),
     )
-    return [Route(path, _coded(handler), methods=[method]) for method, path, handler in table]
+    return [
+        Route(f"{PREFIX}/{path}", _coded(server, tool, handler), methods=[method])
+        for method, path, tool, handler in table
+    ]
 
 
-def _coded(handler: Handler) -> Handler:
+def _coded(server: CivitServer, tool: str, handler: Handler) -> Endpoint:
     async def answer(request: Request) -> Response:
+        caller = caller_of(request)
         try:
-            return await handler(request)
+            server.must_allow(tool, caller)
         except CivitError as error:
-            logger.info("refused: %s", error.code)
-            return JSONResponse(
-                {"detail": error.what, "code": error.code, "next": error.next_step},
-                _STATUS[error.code],
-            )
+            return _refusal(error, 403)
+        try:
+            with server.app.serving(request):
+                response, wrote = await handler(request)
+        except CivitError as error:
+            return _refusal(error, _STATUS[error.code])
+        if wrote.get("change_id"):
+            server.live.changed()
+        if caller is not None:
+            audit_write(tool, caller, wrote)
+        return response
 
     return answer
 
 
+def _refusal(error: CivitError, status: int) -> Response:
+    logger.info("refused: %s", error.code)
+    body = {"detail": error.what, "code": error.code, "next": error.next_step}
+    return JSONResponse(body, status)
+
+
 class _Twin:
+    """One method a route; each gives the response, and the answer of what it wrote."""
+
     def __init__(self, server: CivitServer) -> None:
-        self._server = server
+        self._app = server.app
 
-    @property
-    def _app(self) -> App:
-        return self._server.app
-
-    async def image(self, request: Request) -> Response:
+    async def image(self, request: Request) -> Answered:
         from civit_mcp.usecases import generation
 
         image_id = _whole_number(request, "image_id")
         if isinstance(image_id, Response):
-            return image_id
-        answer = await generation.get_generation_data(
-            desk_for(self._app, request), image_id, include_raw=True
-        )
+            return image_id, {}
+        desk = self._app.desk_now()
+        answer = await generation.get_generation_data(desk, image_id, include_raw=True)
         body = answer.model_dump(mode="json")
         for dep in body["detected_deps"]:
             dep["type"] = dep["kind"]
@@ -81,43 +94,36 @@ class _Twin:
                 dep["civitai_download_url"] = (
                     f"{base}/api/download/models/{dep['civitai_version_id']}"
                 )
-        return JSONResponse(body)
+        return JSONResponse(body), {}
 
-    async def add(self, request: Request) -> Response:
+    async def add(self, request: Request) -> Answered:
         from civit_mcp.usecases import shelving
 
         version_id = _whole_number(request, "version_id")
         if isinstance(version_id, Response):
-            return version_id
-        self._must_write(request)
-        desk = desk_for(self._app, request)
-        return self._wrote(await shelving.add_to_catalog(desk, version_id, None, dry_run=False))
+            return version_id, {}
+        desk = self._app.desk_now()
+        return _wrote(await shelving.add_to_catalog(desk, version_id, None, dry_run=False))
 
-    async def promote(self, request: Request) -> Response:
+    async def promote(self, request: Request) -> Answered:
         from civit_mcp.usecases import shelving
 
         version_id = _whole_number(request, "version_id")
         if isinstance(version_id, Response):
-            return version_id
-        self._must_write(request)
-        desk = desk_for(self._app, request)
-        return self._wrote(await shelving.promote_to_lora(desk, version_id, dry_run=False))
+            return version_id, {}
+        desk = self._app.desk_now()
+        return _wrote(await shelving.promote_to_lora(desk, version_id, dry_run=False))
 
-    async def map(self, request: Request) -> Response:
+    async def map(self, request: Request) -> Answered:
         from civit_mcp.usecases import inventory
 
-        return JSONResponse(await inventory.civitai_map(desk_for(self._app, request)))
+        del request
+        return JSONResponse(await inventory.civitai_map(self._app.desk_now())), {}
 
-    def _must_write(self, request: Request) -> None:
-        if limits_of(request).read_only or self._app.settings.read_only:
-            raise ReadOnly("this call writes, and the server or its token is read-only")
 
-    def _wrote(self, answer: BaseModel) -> Response:
-        body: dict[str, Any] = answer.model_dump(mode="json")
-        if body.get("change_id"):
-            self._server.live.changed()
-            audit.warning("%s over REST: %s", body["status"], body["change_id"])
-        return JSONResponse(body)
+def _wrote(answer: BaseModel) -> Answered:
+    body: dict[str, Any] = answer.model_dump(mode="json")
+    return JSONResponse(body), body
 
 
 def _whole_number(request: Request, name: str) -> int | Response:

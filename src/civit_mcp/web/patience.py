@@ -1,0 +1,55 @@
+"""A connection whose request never comes is closed.
+
+uvicorn limits how long a connection may be idle between two requests, but not how long a
+request's head may take: a peer that sends a header now and then would be waited for for ever.
+"""
+
+import asyncio
+from typing import Any, Final
+
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+#: seconds from the first byte, or from the connection, to the end of the request's head
+HEAD_TIMEOUT: Final = 15.0
+
+
+class PatientProtocol(H11Protocol):
+    """h11 with an end to its patience."""
+
+    _overdue: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        """Expect a request from now on."""
+        super().connection_made(transport)
+        self._expect()
+
+    def data_received(self, data: bytes) -> None:
+        """Expect the rest of a head that has begun; a request that is there is expected no more."""
+        if self._overdue is None and not self._serving():
+            self._expect()
+        super().data_received(data)
+        if self._serving():
+            self._stop_expecting()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Expect nothing of a connection that is gone."""
+        self._stop_expecting()
+        super().connection_lost(exc)
+
+    def _serving(self) -> bool:
+        # uvicorn sets it with the first request, whatever its annotation says
+        cycle: Any = self.cycle
+        return cycle is not None and not cycle.response_complete
+
+    def _expect(self) -> None:
+        self._overdue = self.loop.call_later(HEAD_TIMEOUT, self._give_up)
+
+    def _stop_expecting(self) -> None:
+        if self._overdue is not None:
+            self._overdue.cancel()
+            self._overdue = None
+
+    def _give_up(self) -> None:
+        self._overdue = None
+        if not self._serving() and not self.transport.is_closing():
+            self.transport.close()
