@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from civit_mcp.catalog import Catalog
 from civit_mcp.errors import CatalogLocked, CatalogUnreadable, CivitError
 from civit_mcp.files import Disk, locked
+from civit_mcp.usecases.exchange import create
 from tests.catalog_kit import (
     Counting,
     Died,
@@ -427,3 +429,30 @@ def test_files_that_are_no_catalog_are_told_apart_from_a_refusing_disk(tmp_path:
     (tmp_path / "models.json").mkdir()
     with pytest.raises(CatalogUnreadable, match=r"models\.json': Is a directory"):
         Catalog(tmp_path).add(a_version())
+
+
+def write_theirs(path: Path) -> None:
+    path.write_bytes(b"theirs")
+
+
+def test_a_new_file_never_takes_the_place_of_one_that_came_meanwhile(tmp_path: Path) -> None:
+    dry = Counting()
+    create(dry, tmp_path / "dry.csv", b"ours")
+    taken = dry.log.index("open_new") + 1
+    for when in range(1, taken + 1):
+        target = tmp_path / f"{when}.csv"
+        disk = Shared(when, partial(write_theirs, target))
+        with pytest.raises(FileExistsError):
+            create(disk, target, b"ours")
+        assert target.read_bytes() == b"theirs"
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_a_new_file_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
+    dry = Counting()
+    create(dry, tmp_path / "dry.csv", b"ours")
+    (tmp_path / "dry.csv").unlink()
+    for last in range(1, dry.calls + 1):
+        with pytest.raises(OSError, match=r"Input/output"):
+            create(Failing(last), tmp_path / "x.csv", b"ours")
+        assert list(tmp_path.iterdir()) == []

@@ -96,6 +96,67 @@ def test_demote_of_an_entry_that_both_files_have_leaves_one(tmp_path: Path) -> N
     assert len(stored(tmp_path, "models")["categories"][0]["models"]) == 1
 
 
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        ({"hash": "B" * 64}, {"dest": "checkpoints", "civitai_version_id": 11, "hash": "A" * 64}),
+        ({"hash": "B" * 64}, {"dest": "loras", "hash": "A" * 64}),
+        ({"hash": "B" * 64}, {"dest": "checkpoints", "hash": "B" * 64}),
+        ({}, {"dest": "loras", "hash": "A" * 64}),
+        ({"civitai_version_id": 5}, {"dest": "loras", "civitai_version_id": 6}),
+        ({"civitai_version_id": 5, "hash": "B" * 64}, {"dest": "loras", "hash": "B" * 64}),
+    ],
+)
+def test_demote_loses_no_entry_to_another_model_of_its_file_name(
+    tmp_path: Path, ours: dict[str, Any], theirs: dict[str, Any]
+) -> None:
+    mine = {"file": "style.safetensors", "dest": "loras", "notes": "mine", **ours}
+    other = {"file": "STYLE.safetensors", **theirs}
+    put(tmp_path, other, category="checkpoints")
+    put(tmp_path, mine, name="loras", category="sdxl_loras")
+    address = Address(file="style.safetensors", catalog="loras")
+    answer = Catalog(tmp_path).demote(address)
+    assert (answer.status, answer.catalog, answer.file) == ("demoted", "models", mine["file"])
+    assert any("STYLE.safetensors" in note and "both" in note for note in answer.notes)
+    kept = [e for c in stored(tmp_path, "models")["categories"] for e in c["models"]]
+    assert kept == [other, mine]
+    assert stored(tmp_path, "loras")["categories"][0]["models"] == []
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        ({"civitai_version_id": 5}, {"dest": "loras/mine", "civitai_version_id": "5"}),
+        ({"hash": "b" * 64}, {"dest": "Loras\\", "civitai_version_id": 5, "hash": "B" * 64}),
+    ],
+)
+def test_demote_knows_the_same_model_by_version_or_by_place_and_content(
+    tmp_path: Path, ours: dict[str, Any], theirs: dict[str, Any]
+) -> None:
+    put(tmp_path, {"file": "a.pt", **theirs})
+    put(tmp_path, {"file": "a.pt", "dest": "loras", **ours}, name="loras")
+    answer = Catalog(tmp_path).demote(Address(file="a.pt", catalog="loras"))
+    assert any("models.json has it too" in note for note in answer.notes)
+    assert len(Catalog(tmp_path).snapshot()) == 1
+
+
+def test_of_two_entries_for_one_place_the_first_is_promoted_and_the_order_stays(
+    tmp_path: Path,
+) -> None:
+    same = {"file": "b.pt", "dest": "loras", "civitai_version_id": 1}
+    put(
+        tmp_path,
+        {**same, "notes": "first"},
+        {**same, "dest": "Loras/", "file": "B.pt", "notes": "second"},
+        {**same, "file": "a.pt"},
+    )
+    answer = Catalog(tmp_path).promote(1)
+    (category,) = stored(tmp_path, "loras")["categories"]
+    assert category["models"] == [{**same, "notes": "first"}, {**same, "file": "a.pt"}]
+    assert any("3 times" in note for note in answer.notes)
+    assert stored(tmp_path, "models")["categories"][0]["models"] == []
+
+
 def test_a_move_changes_the_folder_and_nothing_else(tmp_path: Path) -> None:
     catalog = with_lora(tmp_path)
     before = (tmp_path / "models.json").read_text("utf-8").splitlines()
@@ -142,6 +203,10 @@ def test_an_edit_writes_adds_and_clears_fields_in_place(tmp_path: Path) -> None:
         {"notes": "x" * 5001},
         {"strength": True},
         {"strength": float("nan")},
+        {"strength": float("-inf")},
+        {"strength": 10**400},
+        {"strength": -101},
+        {"strength": {"max": 10**400}},
         {"strength": {"min": 2, "max": 1}},
         {"strength": {"low": 1}},
         {"pair_role": "middle"},
@@ -272,6 +337,20 @@ def test_an_import_takes_no_name_that_another_model_has(tmp_path: Path) -> None:
     answer = catalog.take_in(Bundle.parse(path.read_bytes(), path))
     assert (answer.entries, answer.skipped) == (1, 3)
     assert any("file name of another model" in note for note in answer.notes)
+
+
+def test_an_import_of_more_than_one_call_takes_is_finished_by_the_next(tmp_path: Path) -> None:
+    catalog = Catalog(tmp_path / "own", disk=Quick())
+    put(tmp_path, *({"file": f"{n}.pt", "dest": "vae"} for n in range(2003)), category="vae")
+    path = tmp_path / "models.json"
+    bundle = Bundle.parse(path.read_bytes(), path)
+    first = catalog.take_in(bundle)
+    assert (first.entries, first.skipped) == (2000, 0)
+    assert any("3 entries more" in note and "again" in note for note in first.notes)
+    second = catalog.take_in(bundle)
+    assert (second.entries, second.skipped, second.notes) == (3, 2000, [])
+    files = [entry.file for entry in catalog.snapshot().entries]
+    assert files == [f"{n}.pt" for n in range(2003)]
 
 
 def test_a_single_file_of_shelves_goes_into_loras_json(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from civit_mcp.catalog import Catalog, Hasher, inspected
+from civit_mcp.catalog import Catalog, Hasher, Snapshot, inspected
+from civit_mcp.catalog.presence import Roots
 from civit_mcp.catalog.verifying import fits
+from civit_mcp.config import Settings
+from civit_mcp.sandbox import world
+from civit_mcp.usecases.desk import Desk
+from civit_mcp.usecases.verification import verify_catalog
 
 
 def put(folder: Path, *entries: dict[str, Any], name: str = "models") -> None:
@@ -171,3 +177,49 @@ def test_nothing_is_written_by_looking(tmp_path: Path) -> None:
     before = sorted((p, p.stat().st_mtime_ns) for p in tmp_path.rglob("*"))
     found(tmp_path, hashes=True)
     assert sorted((p, p.stat().st_mtime_ns) for p in tmp_path.rglob("*")) == before
+
+
+class Vanishing(Roots):
+    """Folders in which another program deletes each file just after it was found."""
+
+    def find(self, dest: str, file: str) -> Path | None:
+        path = super().find(dest, file)
+        if path is not None:
+            path.unlink()
+        return path
+
+
+class Haunted(Catalog):
+    """A catalog over such folders."""
+
+    def snapshot(self) -> Snapshot:
+        return replace(super().snapshot(), roots=Vanishing(self.models_root))
+
+
+@pytest.mark.parametrize("hashes", [False, True])
+def test_a_file_that_goes_away_while_it_is_looked_at_is_missing(
+    tmp_path: Path, *, hashes: bool
+) -> None:
+    sha = weight(tmp_path / "models", "loras/b.pt")
+    weight(tmp_path / "models", "loras/c.pt")
+    # looking for the first one notes the others, which go before they are looked at
+    put(tmp_path, entry("a.pt"), entry("b.pt", hash=sha), entry("c.pt"))
+    snapshot = Haunted(tmp_path, tmp_path / "models").snapshot()
+    rows = inspected(snapshot, hasher=Hasher() if hashes else None)
+    assert [(row.problem, row.file) for row in rows] == [
+        ("missing", "a.pt"), ("missing", "b.pt"), ("missing", "c.pt"),
+    ]  # fmt: skip
+
+
+async def test_a_file_that_goes_away_has_no_size_to_hold_against_civitai(
+    settings: Settings,
+) -> None:
+    assert settings.models_root is not None
+    settings.catalog_dir.mkdir()
+    weight(settings.models_root, "loras/a.pt")
+    put(settings.catalog_dir, entry("a.pt", civitai_version_id=world.DEMO_LORA_VERSION))
+    for shelf, expected in ((Catalog, {"wrong_size"}), (Haunted, set())):
+        desk = Desk.open(settings, catalog=shelf(settings.catalog_dir, settings.models_root))
+        async with desk.client:
+            found = await verify_catalog(desk, hashes=False, upstream=True, limit=10, cursor=None)
+        assert set(found.by_problem) - {"newer_version"} == expected

@@ -142,8 +142,9 @@ async def test_while_one_question_tries_the_host_the_others_are_refused(
         route.mock(side_effect=answer)
         trial = asyncio.create_task(civitai.model(7))
         await until(arrived.is_set)
-        with pytest.raises(UpstreamUnavailable, match="another question is finding out"):
+        with pytest.raises(UpstreamUnavailable, match="another question is finding") as caught:
             await civitai.model(8)
+        assert not caught.value.sent
         gate.set()
         assert (await trial).id == 7
         assert (await civitai.model(8)).id == 8

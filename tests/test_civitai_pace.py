@@ -9,9 +9,9 @@ import respx
 from hypothesis import given
 from hypothesis import strategies as st
 
-from civit_mcp.civitai import CivitaiClient, ModelQuery
+from civit_mcp.civitai import CivitaiClient, ModelQuery, RetryPolicy
 from civit_mcp.civitai.pace import Lane, Pace, PacePolicy, lane_of
-from civit_mcp.errors import RateLimited
+from civit_mcp.errors import RateLimited, UpstreamUnavailable
 from tests.civitai_support import BASE, HandClock, TurnedClock, client, settle, until
 
 SEARCH = f"{BASE}/api/v1/models"
@@ -218,3 +218,21 @@ async def test_no_header_closes_a_lane_for_good() -> None:
     assert guard.closed_for("search") == 0
     clock.seconds += 3601
     assert guard.closed_for("REST") == 0
+
+
+async def test_who_waits_too_long_for_a_turn_hears_that_nothing_was_sent(
+    respx_mock: respx.MockRouter,
+) -> None:
+    route = respx_mock.get(SEARCH).mock(return_value=limited("10"))
+    retry = RetryPolicy(limited_retries=0, total=0.2)
+    async with client(TurnedClock(), retry=retry) as civitai:
+        with pytest.raises(RateLimited):
+            await search(civitai, "a")
+        with pytest.raises(
+            UpstreamUnavailable, match=r"turn for 0\.2 s and was not sent"
+        ) as caught:
+            await search(civitai, "b")
+
+    assert route.call_count == 1
+    assert not caught.value.sent
+    assert caught.value.next_step == "ask for less at once"

@@ -426,6 +426,25 @@ async def test_every_write_leaves_a_line_that_says_who(
     assert TOKEN not in str(lines)
 
 
+async def test_callers_over_http_reach_no_file_outside_the_catalogs_folder(
+    base: str, guarded: Settings, tmp_path: Path
+) -> None:
+    outside = tmp_path / "outside.json"
+    outside.write_text('{"version": 1, "date": "", "categories": []}', "utf-8")
+    for action, path in (("import", outside), ("export", tmp_path / "new.json")):
+        refused = await call_over(
+            base, "http", "auto", "exchange_catalog", {"action": action, "path": str(path)}
+        )
+        assert refused.content[0].text.startswith("[forbidden] ")
+    inside = await call_over(
+        base, "http", "auto", "exchange_catalog",
+        {"action": "export", "path": str(guarded.catalog_dir / ".." / "catalog" / "x.json")},
+    )  # fmt: skip
+
+    assert not (tmp_path / "new.json").exists()
+    assert "[forbidden]" not in str(inside.content)
+
+
 async def test_resources_are_read_with_the_callers_own_key(base: str, sandbox: Sandbox) -> None:
     sent = {**BEARER, "X-Civitai-Api-Key": "another-persons-key"}
     async with httpx2.AsyncClient(headers=sent, timeout=30) as http:

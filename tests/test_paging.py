@@ -1,5 +1,7 @@
 """Walking CivitAI's pages: nothing lost, nothing repeated, never without end."""
 
+import base64
+import json
 from collections.abc import Sequence
 
 import pytest
@@ -9,7 +11,9 @@ from pydantic import BaseModel
 
 from civit_mcp.errors import BadReference, RateLimited
 from civit_mcp.models.records import Page
-from civit_mcp.usecases.paging import MAX_PAGES, Place, Trails, Walk
+from civit_mcp.usecases import cursors
+from civit_mcp.usecases.directory import read_page, write_page
+from civit_mcp.usecases.paging import MAX_PAGES, Place, Stretch, Trails, Walk
 
 
 class Row(BaseModel):
@@ -167,3 +171,98 @@ def test_a_place_survives_being_written_down(cursor: str | None, size: int, row:
     place = Place(cursor, size, row)
 
     assert Place.read(place.token(), "search_models") == place
+
+
+async def test_a_long_listing_repeats_nothing_and_is_remembered_once() -> None:
+    shelf, trails = Shelf([[*range(n * 10, n * 10 + 10), 0] for n in range(100)]), Trails()
+    found = await shelf.collect(5, trails)
+
+    assert found == list(range(1000))
+    # the rows and the cursors, and a fixed share for each of the 199 places
+    assert trails.weight <= 1000 + 100 + 200 * 50
+
+
+async def test_what_is_remembered_is_bounded_and_the_latest_goes_last() -> None:
+    # each page repeats a row of three pages before
+    pages = [[*range(n * 10, n * 10 + 10), max(n * 10 - 25, 0)] for n in range(190)]
+    trails = Trails(2_000)
+    found = await Shelf(pages).collect(10, trails)
+
+    assert found == list(range(1900))
+    assert 1_900 < trails.weight <= 2_000
+
+
+async def test_a_page_too_long_to_be_remembered_is_read_all_the_same() -> None:
+    shelf, trails = Shelf([list(range(300)), [300]]), Trails(100)
+    walked = await shelf.way(300, trails).from_place(Place(None, 10))
+
+    assert len(walked.rows) == 300
+    assert trails.weight == 0
+
+
+async def test_two_walks_of_one_listing_do_not_hide_rows_from_each_other() -> None:
+    shelf, trails = Shelf([[1, 2, 3, 4], [5, 6, 7, 8]]), Trails()
+    await shelf.collect(1, trails)
+
+    assert await shelf.collect(3, trails) == [1, 2, 3, 4, 5, 6, 7, 8]
+
+
+def test_a_stretch_without_rows_is_not_free() -> None:
+    trails, start = Trails(500), Place(None, 10)
+    for number in range(30):
+        stretch = Stretch(start, frozenset(), frozenset())
+        trails.keep("numbers", Place(str(number), 10), stretch)
+
+    assert 400 < trails.weight <= 500
+
+
+def test_a_trail_in_a_circle_has_an_end() -> None:
+    trails, here, there = Trails(), Place("a", 10), Place("b", 10)
+    trails.keep("numbers", here, Stretch(there, frozenset({1}), frozenset()))
+    trails.keep("numbers", there, Stretch(here, frozenset({2}), frozenset()))
+
+    assert trails.find("numbers", here) == ({1, 2}, set())
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inside: st.lists(inside) | st.dictionaries(st.text(), inside),
+    max_leaves=8,
+)
+
+
+@given(JSON | st.lists(JSON, max_size=4).map(lambda found: ["place", *found]))
+def test_a_cursor_that_holds_anything_is_a_place_or_refused(values: object) -> None:
+    text = base64.urlsafe_b64encode(json.dumps(values).encode()).decode()
+    try:
+        place = Place.read(text, "search_models")
+    except BadReference:
+        return
+    assert 1 <= place.size <= 200
+    assert 0 <= place.row <= 200
+
+
+@given(st.integers(1, 100_000))
+def test_a_page_survives_being_written_down_and_is_no_place(page: int) -> None:
+    assert read_page(write_page(page), "list_vault") == page
+    with pytest.raises(BadReference, match="search_models"):
+        Place.read(write_page(page), "search_models")
+
+
+@pytest.mark.parametrize("page", [-1, 0, 100_001, 10**30])
+def test_a_page_that_no_listing_has_is_refused(page: int) -> None:
+    with pytest.raises(BadReference, match="list_vault"):
+        read_page(write_page(page), "list_vault")
+
+
+def test_a_cursor_of_one_kind_is_none_of_another() -> None:
+    with pytest.raises(BadReference, match="list_vault"):
+        read_page(cursors.write("entry", 3), "list_vault")
+    with pytest.raises(BadReference, match="search_models"):
+        Place.read(cursors.write("entry", None, 10, 0), "search_models")
+
+
+@pytest.mark.parametrize("values", [[], [True], ["1"], [None], [1, 2]])
+def test_a_page_is_a_single_number(values: list[str | int | None]) -> None:
+    with pytest.raises(BadReference, match="list_vault"):
+        read_page(cursors.write("page", *values), "list_vault")

@@ -1,17 +1,28 @@
 """The key's owner and the vault, as a client sees them."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+import respx
 from mcp import Client
 from pydantic import SecretStr
 
+from civit_mcp.catalog import Catalog
+from civit_mcp.civitai import ModelQuery, RetryPolicy
 from civit_mcp.config import Settings
+from civit_mcp.errors import CivitError, Conflict, UpstreamUnavailable
 from civit_mcp.sandbox import SANDBOX_KEY, Sandbox, world
 from civit_mcp.server import create_server
+from civit_mcp.usecases.account import Place, toggle_vault
+from civit_mcp.usecases.desk import Desk
+from tests import civitai_support
+from tests.civitai_support import BASE, TurnedClock, settle, until
 from tests.conftest import Assistant
 
 TOOLS: tuple[tuple[str, dict[str, Any]], ...] = (
@@ -59,7 +70,8 @@ async def test_the_key_tells_its_owner_and_never_an_email(owner: Assistant) -> N
 async def test_without_a_key_the_setting_is_named(
     settings: Settings, sandbox: Sandbox, tool: str, arguments: dict[str, Any]
 ) -> None:
-    async with served(settings, None) as who:
+    # the token that opens this server is no key of CivitAI's
+    async with served(settings, None, token=SecretStr("opens-this-server-only")) as who:
         sentence = await who.refused(tool, **arguments)
 
     assert sentence.startswith("[not_configured] ")
@@ -127,6 +139,20 @@ async def test_a_repeated_wish_does_not_flip_back(owner: Assistant, sandbox: San
     assert (flipped["vault"], flipped["changed"]) == ("out", True)
 
 
+async def test_the_same_wish_twice_at_once_toggles_once(owner: Assistant, sandbox: Sandbox) -> None:
+    answers = await asyncio.gather(
+        *(
+            owner.ask("toggle_vault", version_id=world.DEMO_LORA_VERSION, want="in")
+            for _ in range(4)
+        )
+    )
+
+    assert [answer["vault"] for answer in answers] == ["in"] * 4
+    assert [answer["changed"] for answer in answers].count(True) == 1
+    assert toggles(sandbox) == 1
+    assert len((await owner.ask("list_vault"))["items"]) == 1
+
+
 @pytest.mark.parametrize("scenario", ["error-500", "busy", "drop", "drop-mid-body", "not-json"])
 async def test_a_toggle_is_sent_once_whatever_goes_wrong(
     owner: Assistant, sandbox: Sandbox, scenario: str
@@ -160,6 +186,14 @@ async def test_the_vault_is_listed_page_by_page_and_searched(owner: Assistant) -
     assert [row["version_id"] for row in searched["items"]] == [world.DEMO_TAG_LORA_VERSION]
     assert nothing["items"] == []
     assert "zzqx" in nothing["why_empty"]
+
+
+async def test_what_may_be_a_key_is_not_sent_as_a_query(owner: Assistant, sandbox: Sandbox) -> None:
+    sentence = await owner.refused("list_vault", query="0123456789abcdef0123456789ABCDEF")
+
+    assert sentence.startswith("[bad_reference] ")
+    assert "CIVITAI_API_KEY" in sentence
+    assert not any("0123456789" in str(seen.query) for seen in sandbox.seen)
 
 
 async def test_who_is_no_member_has_no_vault(settings: Settings, sandbox: Sandbox) -> None:
@@ -202,3 +236,75 @@ async def test_bad_arguments_are_named(
 
     assert sentence.startswith("[bad_reference] ")
     assert hint in sentence
+
+
+# what happens between the look and the request
+
+
+VAULT = f"{BASE}/api/v1/vault"
+
+
+def looked_at(router: respx.MockRouter, *, held: bool = False) -> respx.Route:
+    router.get(f"{VAULT}/get").mock(
+        return_value=httpx.Response(200, json={"vault": {"userId": 1, "storageKb": 9}})
+    )
+    item = {"id": 1, "modelVersionId": 5} if held else None
+    return router.get(f"{VAULT}/check-vault").mock(
+        return_value=httpx.Response(200, json=[{"modelVersionId": 5, "vaultItem": item}])
+    )
+
+
+def desk(folder: Path, clock: TurnedClock, retry: RetryPolicy) -> Desk:
+    client = civitai_support.client(clock, retry=retry, civitai_api_key=civitai_support.KEY)
+    return Desk(civitai_support.settings(), client, Catalog(folder, None))
+
+
+@pytest.mark.parametrize("want", ["in", None])
+async def test_a_toggle_that_another_program_undid_is_a_conflict(
+    respx_mock: respx.MockRouter, tmp_path: Path, want: Place | None
+) -> None:
+    looked_at(respx_mock)
+    # success without the id of a new item: the version was taken out
+    respx_mock.post(f"{VAULT}/toggle-version").mock(
+        return_value=httpx.Response(200, json={"success": True})
+    )
+    here = desk(tmp_path, TurnedClock(), RetryPolicy())
+    async with here.client:
+        with pytest.raises(Conflict, match=r"version '5'.* now 'out', not 'in'") as caught:
+            await toggle_vault(here, 5, want)
+
+    assert "want='in'" in caught.value.next_step
+
+
+async def test_a_toggle_that_the_breaker_held_back_is_not_open(
+    respx_mock: respx.MockRouter, tmp_path: Path
+) -> None:
+    clock = TurnedClock()
+    here = desk(tmp_path, clock, RetryPolicy(busy_retries=0, limited_retries=0))
+    looked = looked_at(respx_mock)
+    respx_mock.get(f"{BASE}/api/v1/models/8").mock(
+        return_value=httpx.Response(429, headers={"Retry-After": "10"})
+    )
+    respx_mock.get(f"{BASE}/api/v1/models").mock(side_effect=httpx.ConnectError)
+    answer = looked.return_value
+
+    async def close_the_lane(_: httpx.Request) -> httpx.Response | None:
+        with pytest.raises(CivitError):
+            await here.client.model(8)
+        return answer
+
+    looked.mock(side_effect=close_the_lane)
+    async with here.client:
+        toggling = asyncio.create_task(toggle_vault(here, 5, "in"))
+        await until(lambda: bool(clock.sleepers))
+        for _ in range(5):
+            with pytest.raises(UpstreamUnavailable):
+                await here.client.search_models(ModelQuery(query="x"))
+        await settle()
+        await clock.turn(11)
+        with pytest.raises(UpstreamUnavailable, match="was not asked") as caught:
+            await toggling
+
+    assert not caught.value.sent
+    assert "open" not in str(caught.value)
+    assert "try again in" in caught.value.next_step

@@ -24,8 +24,9 @@ def browsing(settings: Settings) -> Settings:
 
 @pytest.fixture
 async def visitor(browsing: Settings) -> AsyncIterator[Assistant]:
-    """A client of a server without a key."""
-    async with Client(create_server(browsing)) as client:
+    """A client of a server without a key; the token that opens the server is none."""
+    opened = browsing.model_copy(update={"token": SecretStr("opens-this-server-only")})
+    async with Client(create_server(opened)) as client:
         yield Assistant(client)
 
 
@@ -172,6 +173,21 @@ async def test_a_post_that_does_not_exist_is_not_found(visitor: Assistant) -> No
     assert (await visitor.refused("get_post", post_id=1)).startswith("[not_found] ")
     sentence = await visitor.refused("get_post", post_id="https://civitai.com/models/5")
     assert sentence.startswith("[bad_reference] ")
+
+
+async def test_a_post_above_the_operators_cap_is_refused_whole(
+    visitor: Assistant, browsing: Settings
+) -> None:
+    rows = await walked(visitor, "search_images", max_level="xxx", limit=100)
+    post = next(row["post_id"] for row in rows if row["id"] == world.R_IMAGE)
+    assert (await visitor.ask("get_post", post_id=post))["level"] == "r"
+    capped = browsing.model_copy(update={"max_level": "pg13"})
+
+    async with Client(create_server(capped)) as client:
+        sentence = await Assistant(client).refused("get_post", post_id=post)
+
+    assert sentence.startswith("[above_level] ")
+    assert f"post '{post}'" in sentence
 
 
 async def test_a_collection_is_read_to_its_end(member: Assistant) -> None:

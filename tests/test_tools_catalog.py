@@ -199,7 +199,10 @@ async def test_listing_pages_give_each_entry_once_and_filters_hold(assistant: As
     assert any("no such shelf" in note for note in nothing["notes"])
 
 
-@pytest.mark.parametrize("content", ['{"categories": [', "[]", "", "null", "\udcff"])
+@pytest.mark.parametrize(
+    "content",
+    ['{"categories": [', "[]", "", "null", "\udcff", '{"name": "pkg", "version": "1.0.0"}'],
+)
 async def test_a_file_that_is_no_catalog_is_never_touched(
     assistant: Assistant, settings: Settings, content: str
 ) -> None:

@@ -106,6 +106,11 @@ class UpstreamUnavailable(CivitError, ConnectionError):
     code = "upstream_unavailable"
     default_next = "try again in a few minutes"
 
+    def __init__(self, what: str, next_step: str = "", *, sent: bool = True) -> None:
+        """Take `sent`: False when the question certainly never left, so that nothing happened."""
+        super().__init__(what, next_step)
+        self.sent = sent
+
 
 class UpstreamChanged(CivitError, ValueError):
     """CivitAI answered something that no known shape covers."""
@@ -122,7 +127,7 @@ class NotALora(CivitError, ValueError):
 
 
 class Conflict(CivitError):
-    """The catalog changed under a step in a way that makes it unsafe."""
+    """The catalog or the vault changed under a step in a way that makes it unsafe."""
 
     code = "conflict"
     default_next = "read the catalog again and repeat the step"

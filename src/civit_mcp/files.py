@@ -360,7 +360,8 @@ if hasattr(os, "register_at_fork"):
 def locked(path: Path, *, timeout: float) -> Iterator[None]:
     """Hold the lock file at `path` against every thread and process.
 
-    The system frees the lock of a killed holder. Raises `CatalogLocked` after `timeout`
+    The system frees the lock of a killed holder; a soft lock, which nobody would free, is not
+    used. Raises `CatalogLocked` after `timeout`
     seconds, `CatalogUnreadable` when the lock file cannot be made.
     """
     deadline = time.monotonic() + timeout
@@ -368,7 +369,6 @@ def locked(path: Path, *, timeout: float) -> Iterator[None]:
     if not queue.enter(timeout):
         raise _still_locked(path, timeout)
     try:
-        # a soft lock would outlive a killed process, so a file system without real ones is refused
         lock = FileLock(path, poll_interval=_POLL, fallback_to_soft=False)
         try:
             lock.acquire(timeout=max(deadline - time.monotonic(), 0.0))

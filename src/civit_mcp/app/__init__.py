@@ -6,7 +6,13 @@ description, its return type the output schema. `CivitServer` turns answers into
 errors into refusals, here and nowhere else.
 """
 
-from civit_mcp.app.callers import CALLER_KEY, Caller, audit_write, caller_of
+from civit_mcp.app.callers import (
+    CALLER_KEY,
+    Caller,
+    audit_write,
+    caller_of,
+    current_caller,
+)
 from civit_mcp.app.server import CivitServer
 from civit_mcp.app.state import App, Ctx, desk_of
 from civit_mcp.app.tool import DEFAULT_TOOLSETS, TOOLSETS, Tool, Toolset, chosen_toolsets
@@ -25,6 +31,7 @@ __all__ = [
     "audit_write",
     "caller_of",
     "chosen_toolsets",
+    "current_caller",
     "desk_of",
 ]
 

@@ -86,8 +86,11 @@ class Document:
     tail: str
 
     @classmethod
-    def parse(cls, data: bytes, path: Path) -> "Document":
-        """Cut a file into pieces; raises `CatalogUnreadable` naming line and column."""
+    def parse(cls, data: bytes, path: Path, *, marked_by: str = "categories") -> "Document":
+        """Cut a file into pieces; raises `CatalogUnreadable` naming line and column.
+
+        `marked_by` is the key that tells such a file from another program's.
+        """
         try:
             text = data.decode("utf-8")
         except UnicodeDecodeError as error:
@@ -102,7 +105,7 @@ class Document:
             )
         try:
             with undisturbed():
-                return cls._cut(text, path)
+                return cls._cut(text, path, marked_by)
         except JSONDecodeError as error:
             raise CatalogUnreadable(
                 f"'{path}' is not valid JSON: {error.msg} at line {error.lineno}, "
@@ -113,7 +116,7 @@ class Document:
             raise CatalogUnreadable(f"'{path}' is nested too deeply (line 1)", _REPAIR) from error
 
     @classmethod
-    def _cut(cls, text: str, path: Path) -> "Document":
+    def _cut(cls, text: str, path: Path, marked_by: str = "categories") -> "Document":
         start = skip(text, 1 if text.startswith("\ufeff") else 0)
         root, end = read_object(text, start, {"categories": read_categories})
         if not isinstance(root, Object):
@@ -122,6 +125,12 @@ class Document:
         if after != len(text):
             raise JSONDecodeError("Extra data", text, after)
         listed = root.get("categories")
+        version = root.get("version")
+        counted = isinstance(version, Raw) and isinstance(version.value, int)
+        marked = listed is not None or root.get(marked_by) is not None
+        if root.members and not counted and not marked:
+            # some other program's file; an empty object holds nothing that could be lost
+            raise _no_catalog(path, "it has neither 'categories' nor a version", text, start)
         if isinstance(listed, Raw) and listed.value is not None:
             raise _no_catalog(path, "its 'categories' is no list", text, start)
         return cls(path, text[:start], root, text[end:])

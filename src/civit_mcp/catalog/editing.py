@@ -87,6 +87,5 @@ def _is_number(value: Any) -> bool:
     return (
         isinstance(value, (int, float))
         and not isinstance(value, bool)
-        and math.isfinite(value)
-        and abs(value) <= 100
+        and abs(value) <= 100  # neither infinite nor NaN; a huge int overflows as a float
     )

@@ -37,7 +37,7 @@ class Bundle:
 
         A single file whose name or whose every category speaks of LoRA shelves is a loras.json.
         """
-        whole = Document.parse(data, path)
+        whole = Document.parse(data, path, marked_by=BUNDLE_KEY)
         if whole.root.get(BUNDLE_KEY) is None:
             if whole.root.get("categories") is None:
                 raise CatalogUnreadable(
@@ -65,13 +65,14 @@ def incoming(snapshot: Snapshot, bundle: Bundle) -> tuple[ExchangeAnswer, tuple[
     edits: list[Edit] = []
     taken: set[tuple[str, str]] = set()
     notes: list[str] = []
-    skipped = clashes = rest = 0
+    skipped = clashes = unsafe = rest = 0
     for name, document in bundle.documents.items():
         for entry in Table(name, document).entries:
             why = _why_not(snapshot, entry, taken)
             if why is not None:
                 skipped += 1
                 clashes += why == "name"
+                unsafe += why == "unsafe"
                 continue
             if len(edits) >= MOST:
                 rest += 1
@@ -80,6 +81,11 @@ def incoming(snapshot: Snapshot, bundle: Bundle) -> tuple[ExchangeAnswer, tuple[
             edits.append(put_in(name, entry.category_id, entry.category_name, _tagged(entry)))
     if clashes:
         notes.append(f"{clashes} entries have the file name of another model and were left out")
+    if unsafe:
+        notes.append(
+            f"{unsafe} entries have a file name or a folder that could leave the models root "
+            "and were left out"
+        )
     if rest:
         notes.append(f"{rest} entries more are to come: import the same file again")
     answer = ExchangeAnswer(
@@ -94,6 +100,9 @@ def incoming(snapshot: Snapshot, bundle: Bundle) -> tuple[ExchangeAnswer, tuple[
 
 def _why_not(snapshot: Snapshot, entry: Entry, taken: set[tuple[str, str]]) -> str | None:
     if not entry.file or naming.safe_file_name(entry.file) != entry.file:
+        return "unsafe"
+    folder = entry.dest.replace("\\", "/")
+    if folder.startswith("/") or ":" in folder or ".." in folder.split("/"):
         return "unsafe"
     if snapshot.all_of_version(entry.version_id) or taken & set(_keys(entry)[:1]):
         return "there"

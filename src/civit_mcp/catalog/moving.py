@@ -105,7 +105,13 @@ def demote(snapshot: Snapshot, address: Address) -> Moved:
     existing = [one.id for one in snapshot.sources["models"].categories]
     category = routing.fitting(("loras",), existing) or "loras"
     into = put_in("models", category, routing.category_name(category), entry.text)
-    answer = _said("demoted", entry, catalog="models", category=category)
+    notes = [
+        f"models.json has '{other.file}' in '{other.dest}' too, which is not the same model; "
+        "both are kept"
+        for other in snapshot.by_file(entry.file)
+        if other.catalog == "models"
+    ]
+    answer = _said("demoted", entry, catalog="models", category=category, notes=notes[:5])
     return Moved(answer, (into, taken_out(entry)))
 
 
@@ -116,11 +122,21 @@ def snapshot_of(snapshot: Snapshot, address: Address, catalog: CatalogName) -> l
 
 
 def _same_in(snapshot: Snapshot, entry: Entry, catalog: CatalogName) -> Entry | None:
-    found = snapshot.all_of_version(entry.version_id) or snapshot.by_file(entry.file)
-    for other in found:
-        if other.catalog == catalog and naming.key(other.file) == naming.key(entry.file):
+    """The entry of the same model in another file; one of the same file name may be another's."""
+    for other in snapshot.by_file(entry.file):
+        if other.catalog == catalog and _is_same(entry, other):
             return other
     return None
+
+
+def _is_same(entry: Entry, other: Entry) -> bool:
+    """Whether an entry may go because of another of its file name.
+
+    It does not go where it alone tells the version.
+    """
+    if entry.version_id is not None:
+        return entry.version_id == other.version_id
+    return entry.hash == other.hash and folder_key(entry.dest) == folder_key(other.dest)
 
 
 def move(snapshot: Snapshot, address: Address, *, category: str | None, dest: str | None) -> Moved:

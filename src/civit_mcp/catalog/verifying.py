@@ -94,10 +94,10 @@ def _on_disk(
         yield row("bad_dest", entry, "the folder is not one below the models root")
         return
     path = roots.find(entry.dest, entry.file)
-    if path is None:
+    size = -1 if path is None else _size(path)
+    if path is None or size < 0:
         yield _absent(entry, roots, search, hasher)
         return
-    size = path.stat().st_size
     if not fits(size, entry.size_gb):
         yield row("wrong_size", entry, f"{size} bytes on disk, {entry.size_gb} GB in the catalog")
     if hasher is not None and _HASH.fullmatch(entry.hash):
@@ -111,7 +111,8 @@ def _absent(entry: Entry, roots: Roots, search: "_Search", hasher: Hasher | None
         if path.is_file():
             return row("empty", entry, f"'{path}' has no content")
     for path in search.named(entry.file):
-        if fits(_size(path), entry.size_gb):
+        size = _size(path)
+        if size >= 0 and fits(size, entry.size_gb):
             how = "of the same name and size" if entry.size_gb else "of the same name"
             if hasher is not None and _HASH.fullmatch(entry.hash):
                 if hasher.of(path) != entry.hash:
@@ -135,6 +136,7 @@ def fits(size: int, size_gb: float | None) -> bool:
 
 
 def _size(path: Path) -> int:
+    """Bytes of a file; -1 when it is gone by now."""
     try:
         return path.stat().st_size
     except OSError:

@@ -98,11 +98,13 @@ class Breaker:
             raise UpstreamUnavailable(
                 f"{told}; another question is finding out whether it is back",
                 "try again in a few seconds",
+                sent=False,
             )
         at = self._clock.now() + timedelta(seconds=left)
         raise UpstreamUnavailable(
             f"{told}; the next try is at {at:%H:%M:%S} UTC",
             f"try again in {math.ceil(left)} seconds",
+            sent=False,
         )
 
     def note_success(self) -> None:

@@ -45,7 +45,12 @@ class CivitaiClient(ModelEndpoints, GalleryEndpoints, PeopleEndpoints, VaultEndp
         )
 
     def __repr__(self) -> str:
-        return f"CivitaiClient(host={self._transport.host!r}, keyed={self._transport.keyed})"
+        return f"CivitaiClient(host={self._transport.host!r}, keyed={self.keyed})"
+
+    @property
+    def keyed(self) -> bool:
+        """Whether CivitAI is told who asks: a key or a session cookie is set."""
+        return self._transport.keyed
 
     async def __aenter__(self) -> Self:
         return self

@@ -87,12 +87,18 @@ class Line:
         with self._breaker.passing() as passage:
             with anyio.move_on_after(self._retry.total):
                 return await self._persist(call, passage)
+            if not passage.sent:
+                raise UpstreamUnavailable(
+                    f"the question about {call.about} waited its turn for {self._retry.total:g} s"
+                    " and was not sent",
+                    "ask for less at once",
+                    sent=False,
+                )
             error = UpstreamUnavailable(
                 f"'{self.host}' did not finish the answer about {call.about}"
                 f" within {self._retry.total:g} seconds"
             )
-            if passage.sent:
-                passage.failed(error.what)
+            passage.failed(error.what)
             raise error
 
     async def prepare(self) -> None:

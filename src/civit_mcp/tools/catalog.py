@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from civit_mcp.app import Ctx, Tool, announce_change, desk_of
+from civit_mcp.app import Ctx, Tool, announce_change, current_caller, desk_of
 from civit_mcp.errors import BadReference
 from civit_mcp.models.catalogued import (
     AddAnswer,
@@ -198,6 +198,8 @@ async def exchange_catalog(
     from civit_mcp.usecases import exchange
 
     desk = desk_of(ctx)
+    if path is not None and current_caller.get() is not None:
+        await exchange.must_be_at_home(desk, path)
     if action == "export":
         return await exchange.export_catalog(desk, format, path, dry_run=dry_run)
     answer = await exchange.import_catalog(desk, path, dry_run=dry_run)

@@ -3,13 +3,16 @@
 All of it needs a key. An e-mail address is never asked for and never shown.
 """
 
+import asyncio
 from collections.abc import Sequence
 from typing import Final, Literal
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
-from civit_mcp.civitai import Account
+from civit_mcp.civitai import Account, CivitaiClient
 from civit_mcp.errors import (
     BadReference,
     CivitError,
+    Conflict,
     NotConfigured,
     Restricted,
     Unauthorized,
@@ -46,6 +49,10 @@ _SCOPE: Final = (
 )
 _NO_MEMBER: Final = "The key's owner has no membership, and only members have a vault"
 Place = Literal["in", "out"]
+#: one toggle of a version at a time: who looks while another one's is on its way sees too early
+_turns: Final[WeakKeyDictionary[CivitaiClient, WeakValueDictionary[int, asyncio.Lock]]] = (
+    WeakKeyDictionary()
+)
 
 
 async def whoami(desk: Desk) -> WhoAmI:
@@ -143,11 +150,18 @@ async def toggle_vault(desk: Desk, ref: RefArgument, want: Place | None) -> Togg
         NotConfigured: no key is set.
         Unauthorized: CivitAI does not accept it.
         Restricted: the key's owner has no vault.
+        Conflict: another program toggled between the look and the request.
     """
     _need_key(desk)
     version_id = await version_id_of(desk, ref)
     if await desk.client.vault() is None:
         raise Restricted(_NO_MEMBER, "leave the vault alone, or become a member on civitai.com")
+    turns = _turns.setdefault(desk.client, WeakValueDictionary())
+    async with turns.setdefault(version_id, asyncio.Lock()):
+        return await _look_and_toggle(desk, version_id, want)
+
+
+async def _look_and_toggle(desk: Desk, version_id: int, want: Place | None) -> ToggleAnswer:
     held = await desk.client.vault_has([version_id])
     if version_id not in held:
         raise UpstreamChanged(f"CivitAI did not say whether the vault has version '{version_id}'")
@@ -163,6 +177,8 @@ async def toggle_vault(desk: Desk, ref: RefArgument, want: Place | None) -> Togg
     try:
         toggled = await desk.client.toggle_vault(version_id)
     except (UpstreamUnavailable, UpstreamChanged) as error:
+        if isinstance(error, UpstreamUnavailable) and not error.sent:
+            raise
         raise type(error)(
             f"{error.what}; whether version '{version_id}' is now '{target}' is open",
             f"look with list_vault, or repeat with want='{target}', which changes nothing twice",
@@ -174,17 +190,16 @@ async def toggle_vault(desk: Desk, ref: RefArgument, want: Place | None) -> Togg
         )
     if toggled.added is not None and toggled.added != (target == "in"):
         other: Place = "in" if toggled.added else "out"
-        return ToggleAnswer(
-            version_id=version_id,
-            vault=other,
-            changed=True,
-            notes=["Another program toggled at the same time"],
+        raise Conflict(
+            f"another program toggled version '{version_id}' at the same time, so it is now "
+            f"'{other}', not '{target}'",
+            f"repeat with want='{target}', which looks first",
         )
     return ToggleAnswer(version_id=version_id, vault=target, changed=True)
 
 
 def _need_key(desk: Desk) -> None:
-    if not desk.settings.secrets():
+    if not desk.client.keyed:
         raise NotConfigured(
             "this needs a CivitAI key, and none is set",
             "set CIVITAI_API_KEY to a key from https://civitai.com/user/account and restart "

@@ -37,7 +37,7 @@ async def check_availability(desk: Desk, refs: Sequence[RefArgument]) -> Availab
         return await _check(desk, ref, snapshot)
 
     rows, failed = sorted_out(refs, await each(refs, check))
-    if any(row.downloadable for row in rows) and not desk.settings.secrets():
+    if any(row.downloadable for row in rows) and not desk.client.keyed:
         notes.append("Downloads need a key: set CIVITAI_API_KEY")
     return AvailabilityAnswer(
         items=rows,

@@ -1,12 +1,10 @@
 """People, tags, and the words that filters take."""
 
-import base64
-import binascii
 from typing import Final, Literal, get_args
 from urllib.parse import quote
 
 from civit_mcp.civitai import Enums
-from civit_mcp.errors import BadReference, CivitError
+from civit_mcp.errors import CivitError
 from civit_mcp.models.base_models import BASE_MODELS, look_up
 from civit_mcp.models.browsed import (
     BaseModelRow,
@@ -19,6 +17,7 @@ from civit_mcp.models.browsed import (
 from civit_mcp.models.gallery import TagRecord
 from civit_mcp.models.levels import LEVELS
 from civit_mcp.text import one_line
+from civit_mcp.usecases import cursors
 from civit_mcp.usecases.desk import Desk
 from civit_mcp.usecases.emptiness import as_call
 from civit_mcp.usecases.filters import MODEL_SORTS, MODEL_TYPES, PERIODS, one_of, refuse_key
@@ -187,7 +186,7 @@ def _base_model(name: str) -> BaseModelRow:
 
 def write_page(page: int) -> str:
     """Write a page's number down for `next_cursor`."""
-    return base64.urlsafe_b64encode(f"p{page}".encode()).decode().rstrip("=")
+    return cursors.write("page", page)
 
 
 def read_page(cursor: str | None, tool: str) -> int:
@@ -198,11 +197,4 @@ def read_page(cursor: str | None, tool: str) -> int:
     """
     if cursor is None:
         return 1
-    try:
-        padded = cursor + "=" * (-len(cursor) % 4)
-        text = base64.urlsafe_b64decode(padded.encode("ascii")).decode("ascii")
-        if text.startswith("p") and text[1:].isdecimal() and 0 < int(text[1:9]) <= _MOST_PAGE:
-            return int(text[1:9])
-    except (ValueError, binascii.Error):
-        pass
-    raise BadReference(f"the cursor is not one that {tool} gave out", "leave it out to start again")
+    return cursors.number("page", cursor, tool, least=1, most=_MOST_PAGE)

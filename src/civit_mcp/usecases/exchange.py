@@ -2,13 +2,15 @@
 
 import os
 import stat
+from collections.abc import Iterator
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import Final
 
 from civit_mcp import files
 from civit_mcp.catalog import SUFFIXES, Bundle, exported
-from civit_mcp.errors import BadReference, CatalogUnreadable, Conflict, TooLarge
+from civit_mcp.errors import BadReference, CatalogUnreadable, Conflict, Forbidden, TooLarge
 from civit_mcp.models.catalogued import ExchangeAnswer, ExportFormat
 from civit_mcp.usecases.desk import Desk, on_disk
 from civit_mcp.usecases.shelving import MOST_DIFF
@@ -27,20 +29,24 @@ async def export_catalog(
     """Write the catalog to a new file; one that exists is never replaced.
 
     Raises:
-        BadReference: the path is none to write to.
+        BadReference: the path is none to write to, or ends unlike the format.
         Conflict: there is a file already.
     """
     snapshot = await desk.snapshot()
-    target = _target(desk, form, path)
+    asked = None if path is None else _target(form, path)
+    folder = desk.settings.catalog_dir / "exports"
 
     def work() -> ExchangeAnswer:
         data = exported(snapshot, snapshot.entries, form).encode("utf-8", "replace")
+        target = asked or next(_free(folder, f"{form}", SUFFIXES[form]))
         if not dry_run:
             disk = files.Disk()
             with files.explained(target, "write"):
-                if path is None:
-                    disk.make_folder(target.parent)
-                _write_new(disk, target, data)
+                if asked is None:
+                    disk.make_folder(folder)
+                    target = _write_free(disk, folder, form, data)
+                else:
+                    _write_new(disk, asked, data)
         return ExchangeAnswer(
             status="exported",
             path=str(target),
@@ -78,27 +84,38 @@ async def import_catalog(desk: Desk, path: str | None, *, dry_run: bool) -> Exch
     return await on_disk(work)
 
 
-def _target(desk: Desk, form: ExportFormat, path: str | None) -> Path:
-    if path is None:
-        folder = desk.settings.catalog_dir / "exports"
-        return _free(folder, f"{form}", SUFFIXES[form])
+def _target(form: ExportFormat, path: str) -> Path:
     target = _absolute(path)
-    if target.suffix.casefold() not in {*SUFFIXES.values(), ".txt"}:
+    if target.suffix.casefold() != SUFFIXES[form]:
         raise BadReference(
-            f"'{target}' does not end like an export", f"end it with {SUFFIXES[form]}"
+            f"'{target}' does not end like an export in the format '{form}'",
+            f"end it with {SUFFIXES[form]}",
         )
     return target
 
 
-def _free(folder: Path, stem: str, suffix: str) -> Path:
-    """The first name of a numbered row that nobody has."""
+def _free(folder: Path, stem: str, suffix: str) -> Iterator[Path]:
+    """The names of a numbered row that nobody has by now, lowest number first."""
     taken: set[str] = set()
     with suppress(OSError):
         taken = set(os.listdir(folder))  # noqa: PTH208 - names are compared
-    number = 1
-    while f"{stem}-{number}{suffix}" in taken:
-        number += 1
-    return folder / f"{stem}-{number}{suffix}"
+    names = (f"{stem}-{number}{suffix}" for number in count(1))
+    return (folder / name for name in names if name not in taken)
+
+
+async def must_be_at_home(desk: Desk, path: str) -> None:
+    """Let a caller over the network name files beside the catalog, and no others.
+
+    Raises:
+        Forbidden: the path leads elsewhere.
+    """
+    home = desk.settings.catalog_dir
+    target = _absolute(path)
+    if not await on_disk(lambda: target.resolve().is_relative_to(home.resolve())):
+        raise Forbidden(
+            f"'{target}' is not in the catalog's folder, and callers over HTTP reach no other",
+            f"pass a path below '{home}', or no path to export to a new file there",
+        )
 
 
 def _absolute(path: str | None) -> Path:
@@ -118,6 +135,32 @@ def _write_new(disk: files.Disk, target: Path, data: bytes) -> None:
         raise CatalogUnreadable(
             f"the folder '{target.parent}' does not exist", "make it, or pass another path"
         )
-    if target.is_symlink() or target.exists():
-        raise Conflict(f"'{target}' exists and is not replaced", "pass a path that is free")
-    files.write(disk, target, data)
+    try:
+        create(disk, target, data)
+    except FileExistsError:
+        raise Conflict(
+            f"'{target}' exists and is not replaced", "pass a path that is free"
+        ) from None
+
+
+def _write_free(disk: files.Disk, folder: Path, form: ExportFormat, data: bytes) -> Path:
+    """Write to the first free name; where another export took it meanwhile, to the next."""
+    for target in _free(folder, f"{form}", SUFFIXES[form]):
+        with suppress(FileExistsError):
+            create(disk, target, data)
+            return target
+    raise AssertionError  # numbers have no end
+
+
+def create(disk: files.Disk, target: Path, data: bytes) -> None:
+    """Write `target` durably where nothing stands; raises `FileExistsError` where something does.
+
+    The name is taken, empty, before the content is moved there: of two writers one is refused.
+    """
+    handle = disk.open_new(target, 0o666)
+    try:
+        disk.close(handle)
+        files.write(disk, target, data)
+    except BaseException:
+        files.discard(disk, target)
+        raise

@@ -39,7 +39,7 @@ async def look_up(desk: Desk, look_ups: LookUps) -> Found:
 
     async def by_hash(value: str) -> None:
         try:
-            found.by_hash[value] = await _owner(desk, value)
+            found.by_hash[value] = await owner_of(desk, value)
         except CivitError as error:
             found.failed[value] = error.what
 
@@ -75,7 +75,7 @@ async def look_up(desk: Desk, look_ups: LookUps) -> Found:
     return found
 
 
-async def _owner(desk: Desk, value: str) -> VersionRecord | None:
+async def owner_of(desk: Desk, value: str) -> VersionRecord | None:
     """Whose hash this is. Twelve digits are AutoV3, but some tools cut SHA256 there."""
     version = await desk.client.version_by_hash(value)
     if version is not None or len(value) != 12:

@@ -23,6 +23,7 @@ from civit_mcp.usecases.bounds import take_within
 from civit_mcp.usecases.desk import Desk
 from civit_mcp.usecases.directory import read_page, write_page
 from civit_mcp.usecases.hashing import Digests, ModelFile, digests_of, model_files
+from civit_mcp.usecases.identification import owner_of
 from civit_mcp.usecases.resolve import level_of
 from civit_mcp.usecases.rows import status_of, word
 
@@ -183,9 +184,15 @@ async def _look_up(
         }
     )
 
+    # a given one may be cut from a SHA-256; a file's own are whole
+    given = {digest for each in asked if each.given is not None for digest in each.hashes}
+
     async def ask(digest: str) -> None:
         try:
-            version = await desk.client.version_by_hash(digest)
+            if digest in given:
+                version = await owner_of(desk, digest)
+            else:
+                version = await desk.client.version_by_hash(digest)
         except CivitError as error:
             failed[digest] = error
             return

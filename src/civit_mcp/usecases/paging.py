@@ -6,9 +6,6 @@ reads on until its own page is full, remembers the row at which it stopped, and 
 rows and cursors a listing has had so far.
 """
 
-import base64
-import binascii
-import json
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Generic, TypeVar
@@ -16,8 +13,9 @@ from typing import Final, Generic, TypeVar
 from cachetools import LRUCache
 from pydantic import BaseModel
 
-from civit_mcp.errors import BadReference, CivitError
+from civit_mcp.errors import CivitError
 from civit_mcp.models.records import Page
+from civit_mcp.usecases import cursors
 from civit_mcp.usecases.bounds import MOST_BYTES, size_of
 
 R = TypeVar("R")
@@ -26,7 +24,10 @@ Row = TypeVar("Row", bound=BaseModel)
 #: pages of CivitAI that one call may read while it fills a page of ours
 MAX_PAGES: Final = 5
 _MOST_ROWS: Final = 200
-_TRAILS_KEPT: Final = 256
+#: ids and cursors remembered of all listings together
+_MOST_REMEMBERED: Final = 100_000
+#: what a stretch weighs beside its ids and cursors
+_STRETCH_ITSELF: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +40,7 @@ class Place:
 
     def token(self) -> str:
         """Write the place down for `next_cursor`."""
-        text = json.dumps([self.cursor, self.size, self.row], separators=(",", ":"))
-        return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+        return cursors.write("place", self.cursor, self.size, self.row)
 
     @staticmethod
     def read(token: str, tool: str) -> "Place":
@@ -49,46 +49,69 @@ class Place:
         Raises:
             BadReference: `tool` never gave out such a text.
         """
-        try:
-            padded = token + "=" * (-len(token) % 4)
-            cursor, size, row = json.loads(base64.urlsafe_b64decode(padded.encode("ascii")))
-            whole = type(size) is int and type(row) is int
-            if (
-                (cursor is None or isinstance(cursor, str))
-                and whole
+        match cursors.read("place", token, tool):
+            case [(None | str()) as cursor, size, row] if (
+                type(size) is int
+                and type(row) is int
                 and 1 <= size <= _MOST_ROWS
                 and 0 <= row <= _MOST_ROWS
             ):
                 return Place(cursor, size, row)
-        except (ValueError, TypeError, binascii.Error, RecursionError):
-            pass
-        raise BadReference(
-            f"the cursor is not one that {tool} gave out", "leave it out to start again"
-        )
+        raise cursors.foreign(tool)
 
 
 @dataclass(frozen=True, slots=True)
-class Trail:
-    """What a listing has had so far: ids of rows, and CivitAI's cursors."""
+class Stretch:
+    """What one walk had: ids of rows, CivitAI's cursors, and the place where it began."""
 
-    ids: frozenset[int] = frozenset()
-    cursors: frozenset[str] = frozenset()
+    before: Place
+    ids: frozenset[int]
+    cursors: frozenset[str]
+
+    @property
+    def weight(self) -> int:
+        """Its share of what is remembered; an empty one counts too."""
+        return _STRETCH_ITSELF + len(self.ids) + len(self.cursors)
 
 
 class Trails:
-    """The trails of recent listings. A forgotten one costs a repeated row, nothing worse."""
+    """The trails of recent listings: each place leads back to the one before.
 
-    def __init__(self) -> None:
-        """Begin with none."""
-        self._kept: LRUCache[Hashable, Trail] = LRUCache(_TRAILS_KEPT)
+    What a listing has had is kept once, however many of its places are known, and all of
+    them together are bounded. A forgotten stretch costs a repeated row, nothing worse.
+    """
 
-    def find(self, listing: Hashable, place: Place) -> Trail:
-        """What `listing` has had before `place`."""
-        return self._kept.get((listing, place), Trail())
+    def __init__(self, most: int = _MOST_REMEMBERED) -> None:
+        """Begin with none; `most` bounds ids and cursors of all listings together."""
+        self._kept: LRUCache[tuple[Hashable, Place], Stretch] = LRUCache(
+            most, getsizeof=lambda stretch: stretch.weight
+        )
 
-    def keep(self, listing: Hashable, place: Place, trail: Trail) -> None:
-        """Remember what `listing` has had before `place`."""
-        self._kept[(listing, place)] = trail
+    @property
+    def weight(self) -> int:
+        """How much is remembered now."""
+        return int(self._kept.currsize)
+
+    def find(self, listing: Hashable, place: Place) -> tuple[set[int], set[str]]:
+        """Ids and cursors that `listing` has had before `place`; the sets are the caller's."""
+        ids: set[int] = set()
+        had: set[str] = set()
+        way: dict[Place, None] = {}
+        # the same place twice: the way was half forgotten, and walked again in a circle
+        while place not in way and (listing, place) in self._kept:
+            way[place] = None
+            place = self._kept[(listing, place)].before
+        # from its beginning, so that the oldest is the first to be forgotten
+        for known in reversed(way):
+            stretch = self._kept[(listing, known)]
+            ids |= stretch.ids
+            had |= stretch.cursors
+        return ids, had
+
+    def keep(self, listing: Hashable, place: Place, stretch: Stretch) -> None:
+        """Remember what `listing` has had since `stretch.before`, on the way to `place`."""
+        if stretch.weight <= self._kept.maxsize:
+            self._kept[(listing, place)] = stretch
 
 
 @dataclass(slots=True)
@@ -148,8 +171,8 @@ class Walk(Generic[R, Row]):
         Raises:
             CivitError: CivitAI did not answer, and nothing had been collected by then.
         """
-        trail = self.trails.find(self.listing, start)
-        ids, cursors = set(trail.ids), set(trail.cursors)
+        old_ids, old_cursors = self.trails.find(self.listing, start)
+        ids, had = set(old_ids), set(old_cursors)
         walked: Walked[Row] = Walked()
         place = start
         for _ in range(MAX_PAGES):
@@ -162,15 +185,15 @@ class Walk(Generic[R, Row]):
                 walked.following = place
                 break
             if place.cursor is not None:
-                cursors.add(place.cursor)
+                had.add(place.cursor)
             stopped = self._take(walked, self.order(page.items), place, ids)
-            walked.following = stopped or _after(page, cursors, self.wide)
+            walked.following = stopped or _after(page, had, self.wide)
             if stopped or walked.following is None or len(walked.rows) >= self.limit:
                 break
             place = walked.following
         if walked.following is not None:
-            kept = Trail(frozenset(ids), frozenset(cursors))
-            self.trails.keep(self.listing, walked.following, kept)
+            walk = Stretch(start, frozenset(ids - old_ids), frozenset(had - old_cursors))
+            self.trails.keep(self.listing, walked.following, walk)
         return walked
 
     def _take(

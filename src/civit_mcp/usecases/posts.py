@@ -92,7 +92,7 @@ async def get_collection(
         cursor=cursor,
         sort=one_of(sort, IMAGE_SORTS, "sort"),
     )
-    keyed = bool(desk.settings.secrets())
+    keyed = desk.client.keyed
 
     async def read(place: Place) -> Page[ImageRecord]:
         feed = FeedQuery(

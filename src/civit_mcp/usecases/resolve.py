@@ -200,17 +200,24 @@ async def _version_by_hash(desk: Desk, hash_hex: str) -> VersionRecord:
 
 
 async def _version_by_name(desk: Desk, ref: Reference) -> int:
-    """A file name identifies only what the user's own catalog has under it."""
+    """A file name identifies only what the user's own catalog has under exactly it."""
     name = ref.name or ref.text
-    entries = (await desk.snapshot()).by_stem(name)
+    snapshot = await desk.snapshot()
+    entries = snapshot.by_file(ref.file_name or name)
     ids = {entry.version_id for entry in entries if entry.version_id is not None}
     if len(ids) == 1:
         only = ids.pop()
         if only.isdecimal():
             return int(only)
+    close = [entry for entry in snapshot.by_stem(name) if entry.version_id is not None]
+    listed = ", ".join(
+        f"{shown(e.version_id or '', 20)} ('{shown(e.file, 80)}')" for e in close[:5]
+    )
+    near = f"; or pass one that the catalog has: {listed}" if listed else ""
     raise BadReference(
         f"'{ref.text}' is only a name, and names do not identify a version",
-        f"call search_models with query '{shown(name)}' and pass the version_id of the right row",
+        f"call search_models with query '{shown(name)}' and pass the version_id of the right row"
+        f"{near}",
     )
 
 

@@ -15,7 +15,7 @@ from civit_mcp.models.catalogued import (
     ChangeAnswer,
     PromoteAnswer,
 )
-from civit_mcp.models.records import VersionRecord
+from civit_mcp.models.records import FileRecord, VersionRecord
 from civit_mcp.references import parse_reference
 from civit_mcp.text import one_line
 from civit_mcp.usecases.desk import Desk, on_disk
@@ -55,7 +55,9 @@ async def add_to_catalog(
     """
     known = await _known_version(desk, ref)
     if known is not None:
-        bare = VersionRecord(id=known)
+        # the file is of no use but to be told from the entry's own
+        asked = () if file_id is None else (FileRecord(id=file_id),)
+        bare = VersionRecord(id=known, files=asked)
         answer = await on_disk(partial(desk.catalog.add, bare, file_id, dry_run=dry_run))
         if answer.status == "already_exists":
             return answer

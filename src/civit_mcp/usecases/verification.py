@@ -173,7 +173,10 @@ def _kind(version: VersionRecord) -> tuple[str, str]:
 
 def _size_on_disk(desk: Desk, entry: Entry) -> int | None:
     path = desk.catalog.snapshot().roots.find(entry.dest, entry.file)
-    return None if path is None else path.stat().st_size
+    try:
+        return None if path is None else path.stat().st_size
+    except OSError:  # gone by now
+        return None
 
 
 def _shown(problem: ProblemRow) -> ProblemRow:

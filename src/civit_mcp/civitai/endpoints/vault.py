@@ -76,8 +76,8 @@ class VaultEndpoints(Endpoints):
     async def toggle_vault(self, version_id: int) -> VaultToggle:
         """Put a version into the vault or take it out: `POST vault/toggle-version`.
 
-        Sent once and never again, because a second time undoes the first: after
-        `UpstreamUnavailable` or `UpstreamChanged` it is open whether it happened. Auth: key.
+        Sent at most once, because a second time undoes the first: after `UpstreamChanged`, or
+        an `UpstreamUnavailable` that was `sent`, it is open whether it happened. Auth: key.
         Errors: `Unauthorized`, `BadReference` for an impossible id, `NotFound`.
         """
         about = f"the vault's place for {named('model version', version_id)}"
@@ -92,4 +92,6 @@ class VaultEndpoints(Endpoints):
         try:
             return toggle_from(await self._transport.ask(call), about=about)
         except (UpstreamUnavailable, UpstreamChanged) as error:
+            if isinstance(error, UpstreamUnavailable) and not error.sent:
+                raise
             raise type(error)(error.what, _LOOK_FIRST) from None
