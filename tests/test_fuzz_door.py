@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from civit_mcp.sandbox import running_sandbox
-from civit_mcp.tools import ALL_TOOLS
+from civit_mcp.tools import all_tools
 from tests.door import Door, Sent, open_door
 from tests.traps.kit import (
     GENERATION,
@@ -33,6 +33,8 @@ from tests.traps.kit import (
     version_body,
     version_row,
 )
+
+ALL_TOOLS = all_tools()
 
 CORE = (
     "search_models", "get_model", "get_model_version", "get_generation_data", "add_to_catalog",

@@ -18,7 +18,9 @@ from civit_mcp.civitai import CivitaiClient
 from civit_mcp.cli.options import COMMANDS, SWITCH_FLAGS, VALUE_FLAGS
 from civit_mcp.config import Settings
 from civit_mcp.server import create_server
-from civit_mcp.tools import ALL_TOOLS
+from civit_mcp.tools import all_tools
+
+ALL_TOOLS = all_tools()
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")

@@ -16,7 +16,9 @@ from mcp import Client
 from civit_mcp.app import TOOLSETS
 from civit_mcp.config import Settings
 from civit_mcp.server import create_server
-from civit_mcp.tools import ALL_TOOLS
+from civit_mcp.tools import SET_OF, all_tools
+
+ALL_TOOLS = all_tools()
 
 SNAPSHOTS = Path(__file__).parent / "surface"
 # read before the fixture that hides the developer's settings
@@ -110,3 +112,7 @@ async def test_an_optional_field_of_a_row_is_absent_rather_than_null(settings: S
                 if name not in part.get("required", ())
             }
             assert '"null"' not in json.dumps(optional), tool["name"]
+
+
+def test_the_tools_of_sets_that_are_off_are_known_by_name() -> None:
+    assert {tool.name: tool.toolset for tool in ALL_TOOLS} == dict(SET_OF)

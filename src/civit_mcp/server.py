@@ -10,10 +10,10 @@ from mcp.server import CacheHint
 from mcp.server.mcpserver.prompts.base import Prompt, PromptArgument
 
 from civit_mcp import __version__, resources
-from civit_mcp.app import App, CivitServer
+from civit_mcp.app import App, CivitServer, chosen_toolsets
 from civit_mcp.config import Settings
 from civit_mcp.prompts import PromptText, load_prompts
-from civit_mcp.tools import ALL_TOOLS
+from civit_mcp.tools import SET_OF, tools_of
 
 #: Codex shows a model the first 512 characters, so that is all there is
 INSTRUCTIONS: Final = (
@@ -44,7 +44,7 @@ def create_server(settings: Settings, *, app: App | None = None) -> CivitServer:
             "server/discover": _HOUR,
         },
     )
-    server.offer(ALL_TOOLS)
+    server.offer(tools_of(chosen_toolsets(settings.toolsets)), SET_OF)
     resources.register(server)
     for text in load_prompts():
         server.add_prompt(_as_mcp_prompt(text))

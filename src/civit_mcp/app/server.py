@@ -140,21 +140,23 @@ class CivitServer(MCPServer[App]):
         self.live.unsubscribe(ctx.session, str(params.uri))
         return EmptyResult()
 
-    def offer(self, tools: Sequence[Tool]) -> None:
-        """Register the tools that the settings allow; remember why others are not there."""
+    def offer(self, tools: Sequence[Tool], set_of: Mapping[str, str]) -> None:
+        """Register the tools that the settings allow; remember why others are not there.
+
+        `set_of` names every tool, also those that are not even loaded, with its set.
+        """
         settings = self.app.settings
         chosen = chosen_toolsets(settings.toolsets)
+        for name, toolset in set_of.items():
+            self._withheld[name] = _switched_off(name, toolset)
         for tool in tools:
+            self._withheld.pop(tool.name, None)
             if settings.read_only and tool.writes:
                 self._withheld[tool.name] = functools.partial(
                     ReadOnly, f"'{tool.name}' writes, and this server runs read-only"
                 )
             elif tool.toolset not in chosen:
-                self._withheld[tool.name] = functools.partial(
-                    NotConfigured,
-                    f"'{tool.name}' belongs to the tool set '{tool.toolset}', which is off",
-                    f"start civit-mcp with --toolsets default,{tool.toolset}",
-                )
+                self._withheld[tool.name] = _switched_off(tool.name, tool.toolset)
             else:
                 function = as_mcp(tool)
                 self._offered[tool.name] = tool
@@ -283,6 +285,14 @@ class CivitServer(MCPServer[App]):
             return await super().get_prompt(name, arguments, context)
         except ValueError as error:
             raise MCPError(code=INVALID_PARAMS, message=_root(error)) from error
+
+
+def _switched_off(name: str, toolset: str) -> Callable[[], CivitError]:
+    return functools.partial(
+        NotConfigured,
+        f"'{name}' belongs to the tool set '{toolset}', which is off",
+        f"start civit-mcp with --toolsets default,{toolset}",
+    )
 
 
 def _root(error: BaseException) -> str:

@@ -5,8 +5,9 @@ and only within it.
 """
 
 import ssl
-from collections.abc import Mapping
-from http.cookiejar import CookieJar, DefaultCookiePolicy
+import urllib.request
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Final
 
 import httpx
@@ -45,13 +46,16 @@ class Network:
         self._base = base_url
         self._url = httpx.URL(base_url)
         self.host: Final = self._url.netloc.decode("ascii")
-        self._headers = dict(headers)
+        self._headers = {"Accept-Encoding": "gzip, deflate", **headers}
         self._timeouts = timeouts
+        self._limits_of_time = httpx.Timeout(
+            timeouts.read, connect=timeouts.connect, pool=timeouts.connect
+        ).as_dict()
         self._most = max_connections
         self._redactor = redactor
         self._filter = RedactingFilter(redactor)
         try:
-            self._client: Final = self._build()
+            self._transport: Final = self._build()
         except (OSError, ValueError, ImportError, httpx.InvalidURL) as error:
             # the text is left out: it may quote the address of a proxy with its password
             raise Unanswered(
@@ -77,9 +81,7 @@ class Network:
         try:
             for _ in range(_MOST_REDIRECTS + 1):
                 method = "GET" if body is None else "POST"
-                async with self._client.stream(
-                    method, url, content=body, headers=headers
-                ) as response:
+                async with self._exchange(method, url, body, headers or {}) as response:
                     target = self._redirect(response, about, posted=body is not None)
                     if target is None:
                         return await self._read(response, about)
@@ -95,6 +97,29 @@ class Network:
             UpstreamChanged(f"'{self.host}' redirects in circles when asked for {about}"),
             retryable=False,
         )
+
+    @asynccontextmanager
+    async def _exchange(
+        self, method: str, url: httpx.URL, body: bytes | None, headers: Mapping[str, str]
+    ) -> AsyncIterator[httpx.Response]:
+        """One request and its answer, straight through the transport.
+
+        Cookies, redirects and sign-in are what a client adds around a transport; here they are
+        not wanted, and together they take longer than the rest of the request.
+        """
+        request = httpx.Request(
+            method,
+            url,
+            headers={**self._headers, **headers},
+            content=body,
+            extensions={"timeout": self._limits_of_time},
+        )
+        response = await self._transport.handle_async_request(request)
+        response.request = request
+        try:
+            yield response
+        finally:
+            await response.aclose()
 
     def _address(self, path: str, params: Params, about: str) -> httpx.URL:
         try:
@@ -166,26 +191,29 @@ class Network:
         text = self._redactor.text(str(error))[:120].strip(". ")
         return f" ({text})" if text else ""
 
-    def _build(self) -> httpx.AsyncClient:
+    def _build(self) -> httpx.AsyncHTTPTransport:
         plain = self._url.scheme == "http"
-        return httpx.AsyncClient(
-            # plain http is loopback only: no certificates, and no proxy on the way
+        # plain http is loopback only: no certificates, and no proxy on the way
+        near = plain or is_loopback(self._url.host)
+        return httpx.AsyncHTTPTransport(
             verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if plain else httpx.create_ssl_context(),
-            trust_env=not (plain or is_loopback(self._url.host)),
-            headers=self._headers,
-            timeout=httpx.Timeout(
-                self._timeouts.read, connect=self._timeouts.connect, pool=self._timeouts.connect
-            ),
+            proxy=None if near else _proxy_for(self._url),
             limits=httpx.Limits(max_connections=self._most, max_keepalive_connections=self._most),
-            # a cookie that an answer sets would make later answers differ for no visible reason
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-            follow_redirects=False,
         )
 
     async def aclose(self) -> None:
         """Close the connections."""
         self._filter.detach()
-        await self._client.aclose()
+        await self._transport.aclose()
+
+
+def _proxy_for(url: httpx.URL) -> httpx.Proxy | None:
+    """The proxy that the system names for an address, as for any other program."""
+    named = urllib.request.getproxies()
+    address = named.get(url.scheme) or named.get("all")
+    if not address or urllib.request.proxy_bypass(url.host):
+        return None
+    return httpx.Proxy(address if "://" in address else f"http://{address}")
 
 
 def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
