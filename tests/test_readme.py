@@ -163,19 +163,26 @@ def test_the_layer_table_is_the_contract_that_ci_enforces() -> None:
 
 
 @pytest.mark.parametrize("name", ["claude-desktop", "cursor", "vscode"])
-def test_json_snippets_start_our_command(name: str) -> None:
+def test_json_snippets_start_our_command(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     data = json.loads(snippet(name))
     server = (data.get("mcpServers") or data["servers"])["civit"]
 
     assert server["command"] == "civit-mcp"
     assert set(server["env"]) <= {name for row in table("settings") for name in ticked(row[0])}
+    # pasted as it is, a snippet starts a server: what it stands in for is no mistake yet
+    for setting, value in server["env"].items():
+        monkeypatch.setenv(setting, value)
+    assert Settings().civitai_api_key is not None
 
 
-def test_the_other_snippets_start_our_command() -> None:
+def test_the_other_snippets_start_our_command(monkeypatch: pytest.MonkeyPatch) -> None:
     codex = tomllib.loads(snippet("codex"))["mcp_servers"]["civit"]
     words = shlex.split(snippet("claude-code"))
 
     assert codex["command"] == "civit-mcp"
+    for setting, value in codex["env"].items():
+        monkeypatch.setenv(setting, value)
+    assert Settings().civitai_api_key is not None
     assert words[:4] == ["claude", "mcp", "add", "civit"]
     assert words[-2:] == ["--", "civit-mcp"]
 
