@@ -115,7 +115,7 @@ def _one_by_one(url: str, addresses: list[str]) -> None:
 
 def warm_calls(env: dict[str, str], *, calls: int) -> tuple[str, ...]:
     """Calls per second of `list_catalog` on a catalog of fifty, beside an echo tool."""
-    _fill_catalog(Path(env["CIVIT_MCP_CATALOG_DIR"]))
+    fill_catalog(Path(env["CIVIT_MCP_CATALOG_DIR"]))
     ours = _rate(OURS, env, "list_catalog", {}, calls)
     echo = _rate(BARE, env, "echo", {"text": "x" * 200}, calls)
     return (
@@ -126,7 +126,8 @@ def warm_calls(env: dict[str, str], *, calls: int) -> tuple[str, ...]:
     )
 
 
-def _fill_catalog(folder: Path) -> None:
+def fill_catalog(folder: Path) -> None:
+    """Write a catalog of fifty LoRAs."""
     entries = [
         {
             "name": f"Entry {n} v1 [SDXL 1.0 FP16]",

@@ -4,7 +4,7 @@ Hosts show a model the structured content alone, so a field that says nothing co
 a `Row` leaves out the fields that are empty and not required, an `Answer` sends them all.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import (
     BaseModel,
@@ -27,6 +27,7 @@ class Row(BaseModel):
     """A part of an answer: an empty field is left out, unless it is required."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    _required: ClassVar[frozenset[str]] = frozenset()
 
     @classmethod
     def __get_pydantic_json_schema__(
@@ -46,16 +47,20 @@ class Row(BaseModel):
                 part["anyOf"] = choices
         return schema
 
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        """Know once which fields are sent whatever they hold."""
+        super().__pydantic_init_subclass__(**kwargs)
+        cls._required = frozenset(
+            name for name, field in cls.model_fields.items() if field.is_required()
+        )
+
     @model_serializer(mode="wrap")
     def _lean(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        full: dict[str, Any] = handler(self)
-        fields = type(self).model_fields
+        required = self._required
         return {
             key: value
-            for key, value in full.items()
-            if fields[key].is_required() or not _says_nothing(value)
+            for key, value in handler(self).items()
+            # what is false or zero says something all the same
+            if value or key in required or value is False or value == 0
         }
-
-
-def _says_nothing(value: object) -> bool:
-    return value is None or (isinstance(value, (str, list, dict, tuple)) and not value)

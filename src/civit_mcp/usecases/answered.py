@@ -1,0 +1,105 @@
+"""What was answered lately, given again while everything that it rests on is unchanged.
+
+Nothing is taken on trust: an answer is given again only after CivitAI's answers, the catalog's
+files and the model files behind it were found as they were. What changes with the clock alone
+(an early access that ends) is seen when the time of a kept answer is over.
+"""
+
+import asyncio
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+import anyio.to_thread
+from cachetools import TTLCache
+
+from civit_mcp.errors import CivitError
+from civit_mcp.grounds import Check, Grounds
+
+#: seconds for which an answer is kept
+KEPT_FOR: Final = 60.0
+#: bytes of text of all kept answers together
+_MOST_BYTES: Final = 4_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    answer: Any
+    size: int
+    grounds: Grounds
+
+
+class Answered:
+    """Answers of one desk by what was asked; the event loop's own."""
+
+    def __init__(self) -> None:
+        """Begin empty."""
+        self._kept: TTLCache[Hashable, _Kept] = TTLCache(
+            _MOST_BYTES, KEPT_FOR, getsizeof=lambda kept: kept.size
+        )
+        self._glances = Glances()
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    async def again(self, question: Hashable) -> Any | None:
+        """Give the answer if it still is the answer."""
+        kept = self._kept.get(question)
+        if kept is None or not kept.grounds.hold():
+            return None
+        look = kept.grounds.look
+        if look is not None and not await self._glances.take(partial(_holds, look)):
+            return None
+        return kept.answer
+
+    def keep(self, question: Hashable, answer: Any, *, size: int, grounds: Grounds) -> None:
+        """Remember an answer; one whose grounds cannot be checked is not remembered."""
+        if grounds.firm and size <= self._kept.maxsize:
+            self._kept[question] = _Kept(answer, size, grounds)
+
+
+class Glances:
+    """Short looks at the disk: whoever asks while one is under way shares the next hop.
+
+    A look begins after it was asked for, so it sees whatever was written before that.
+    """
+
+    def __init__(self) -> None:
+        """Begin with nobody waiting."""
+        self._asked: list[tuple[Check, asyncio.Future[bool]]] = []
+        self._serving: asyncio.Task[None] | None = None
+
+    async def take(self, look: Check) -> bool:
+        """Look, off the event loop; `look` may not raise."""
+        answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._asked.append((look, answer))
+        if self._serving is None:
+            self._serving = asyncio.create_task(self._serve())
+        return await answer
+
+    async def _serve(self) -> None:
+        try:
+            while self._asked:
+                batch, self._asked = self._asked, []
+                looks = [look for look, _ in batch]
+                seen = await anyio.to_thread.run_sync(partial(_all_of, looks))
+                for (_, answer), what in zip(batch, seen, strict=True):
+                    if not answer.done():  # who asked may have left
+                        answer.set_result(what)
+        finally:
+            self._serving = None
+            for _, answer in self._asked:
+                answer.cancel()
+
+
+def _holds(look: Check) -> bool:
+    """A disk that cannot be looked at is not as it was."""
+    try:
+        return look()
+    except (CivitError, OSError):
+        return False
+
+
+def _all_of(looks: list[Callable[[], bool]]) -> list[bool]:
+    return [look() for look in looks]
