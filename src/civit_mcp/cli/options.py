@@ -23,12 +23,17 @@ VALUE_FLAGS: Final = {
     "--token-file": "token_file",
     "--log-level": "log_level",
 }
-SWITCH_FLAGS: Final = {"--read-only": "read_only", "--offline": "offline"}
+SWITCH_FLAGS: Final = {
+    "--read-only": "read_only",
+    "--offline": "offline",
+    "--metrics": "metrics",
+}
 #: command -> (module, help)
 COMMANDS: Final = {
     "serve": ("civit_mcp.cli.serve", "serve MCP over stdio (the default command)"),
     "call": ("civit_mcp.cli.call", "ask one tool and print its answer as JSON"),
     "check": ("civit_mcp.cli.check", "check settings, catalog, models root, CivitAI and key"),
+    "health": ("civit_mcp.cli.health", "ask a server over HTTP whether it is well"),
     "demo": (
         "civit_mcp.cli.demo",
         "a told tour: read an image, add its parts, promote a LoRA, all on the stand-in",
@@ -109,6 +114,16 @@ def _add_own_arguments(name: str, parser: argparse.ArgumentParser) -> None:
         parser.add_argument("tool", help="name of a tool, such as search_models")
         parser.add_argument(
             "arguments", nargs="?", default="{}", help="JSON object, or - for stdin"
+        )
+    elif name == "health":
+        parser.add_argument(
+            "--url", default="http://127.0.0.1:8765", help="where the server is (default: here)"
+        )
+        parser.add_argument(
+            "--ready", action="store_true", help="also ask whether it can read the catalog"
+        )
+        parser.add_argument(
+            "--wait", type=float, default=0.0, metavar="SECONDS", help="let it come up first"
         )
     elif name == "sandbox":
         parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
