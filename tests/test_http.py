@@ -1,78 +1,33 @@
-"""The server over HTTP, read as a threat model.
+"""The server over HTTP: what every transport and route does for those who may use it.
 
-Each test is something that an attacker, a careless page or an unlucky network does, and what
-the server makes of it. Everything runs on loopback, through real sockets.
+What it does to those who may not is in the files of threats.
 """
 
-import json
-import re
+import asyncio
+import logging
 import signal
-import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import anyio
+import anyio.lowlevel
 import httpx
 import httpx2
 import pytest
-import uvicorn
-from mcp import Client, MCPError
-from mcp.client.sse import sse_client
+from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
-from mcp.types import TextContent
 from pydantic import SecretStr
-from starlette.routing import Mount, Route
 
+from civit_mcp.app import App, state
 from civit_mcp.config import Settings
 from civit_mcp.errors import NotConfigured
-from civit_mcp.sandbox import SANDBOX_KEY, Sandbox, world
+from civit_mcp.sandbox import SANDBOX_KEY, Sandbox, running_sandbox, world
 from civit_mcp.server import create_server
-from civit_mcp.web import Access, Places, create_app, gate, patience, sessions
-from civit_mcp.web.gate import LARGEST_BODY
-from civit_mcp.web.patience import PatientProtocol
-
-TOKEN = "a-token-of-the-tests"
-BEARER = {"Authorization": f"Bearer {TOKEN}"}
-
-
-@contextmanager
-def served(settings: Settings, *, origins: tuple[str, ...] = ()) -> Iterator[str]:
-    """Run the real app on a real port in a thread; gives its base address."""
-    server = create_server(settings)
-    access = Access.from_settings(settings)
-    app = create_app(server, access, Places(origins=origins))
-    config = uvicorn.Config(
-        app,
-        port=0,
-        log_config=None,
-        timeout_graceful_shutdown=1,
-        access_log=False,
-        http=PatientProtocol,
-    )
-    running = uvicorn.Server(config)
-    ready = threading.Event()
-    startup = running.startup
-
-    async def announced(sockets: Any = None) -> None:
-        await startup(sockets)
-        ready.set()
-
-    running.startup = announced  # type: ignore[method-assign]
-    thread = threading.Thread(target=running.run)
-    thread.start()
-    try:
-        assert ready.wait(10)
-        port = running.servers[0].sockets[0].getsockname()[1]
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        running.should_exit = True
-        thread.join(10)
-        assert not thread.is_alive()
+from civit_mcp.web import Access
+from tests.http_kit import BEARER, TOKEN, bearer, call_over, modern, post, served, start_process
 
 
 @pytest.fixture
@@ -86,71 +41,9 @@ def base(guarded: Settings) -> Iterator[str]:
         yield address
 
 
-def every_route(settings: Settings) -> list[tuple[str, str]]:
-    """Method and address of every route there is, so that a new one is not forgotten."""
-    app = create_app(create_server(settings), Access((), open_to_all=True), Places())
-    found = []
-    for route in app.routes:
-        path = re.sub(r"\{[^}]+\}", "1", getattr(route, "path", ""))
-        if isinstance(route, Mount):
-            found.append(("POST", f"{path}/x"))
-        elif isinstance(route, Route):
-            found += [(method, path) for method in route.methods or {"GET", "POST", "DELETE"}]
-    return found
-
-
-def test_every_route_refuses_who_has_no_token_or_a_wrong_one(base: str, guarded: Settings) -> None:
-    routes = [*every_route(guarded), ("GET", "/no/such/route")]
-    assert {path for _, path in routes} >= {"/mcp", "/sse", "/messages/x", "/healthz", "/readyz"}
-    assert len(routes) > 10
-    wrong = [
-        {}, {"Authorization": "Bearer"}, {"Authorization": f"Bearer {TOKEN}x"},
-        {"Authorization": f"Basic {TOKEN}"}, {"X-API-Key": TOKEN[:-1]}, {"Cookie": f"t={TOKEN}"},
-    ]  # fmt: skip
-    with httpx.Client(base_url=base) as http:
-        for method, path in routes:
-            for headers in wrong:
-                answer = http.request(method, path, headers=headers)
-                assert answer.status_code == 401, (method, path, headers)
-                if method != "HEAD":
-                    assert answer.json() == {"detail": "Invalid API key"}
-
-
-@pytest.mark.parametrize("name", ["token", "api_key", "Access_Token", "key"])
-def test_a_token_in_the_address_is_refused_even_beside_a_right_one(base: str, name: str) -> None:
-    answer = httpx.get(f"{base}/healthz", params={name: TOKEN}, headers=BEARER)
-
-    assert answer.status_code == 401
-    assert TOKEN not in answer.text
-
-
-@pytest.mark.parametrize(
-    "host",
-    [
-        "evil.example", "127.0.0.1.evil.example", "localhost.evil.example", "evil.example:8765",
-        "user@localhost", "169.254.1.1", "0.0.0.0", "[::2]", "",
-    ],
-)  # fmt: skip
-def test_dns_rebinding_is_refused_on_every_route(base: str, guarded: Settings, host: str) -> None:
-    with httpx.Client(base_url=base, headers={**BEARER, "Host": host}) as http:
-        for method, path in every_route(guarded):
-            assert http.request(method, path).status_code in (400, 421), path
-
-
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "localhost:80", "[::1]:9"])
 def test_this_machines_own_names_are_right(base: str, host: str) -> None:
     assert httpx.get(f"{base}/healthz", headers={**BEARER, "Host": host}).status_code == 200
-
-
-@pytest.mark.parametrize(
-    "origin", ["https://evil.example", "null", "http://localhost.evil.example", "file://", "x"]
-)
-def test_a_strange_page_is_refused_with_a_right_token(
-    base: str, guarded: Settings, origin: str
-) -> None:
-    with httpx.Client(base_url=base, headers={**BEARER, "Origin": origin}) as http:
-        for method, path in every_route(guarded):
-            assert http.request(method, path).status_code == 403, path
 
 
 def test_a_page_on_the_list_may_ask_and_call(guarded: Settings) -> None:
@@ -171,118 +64,6 @@ def test_a_page_on_the_list_may_ask_and_call(guarded: Settings) -> None:
     assert called.status_code == 200
 
 
-def test_a_body_that_is_too_large_is_refused_before_it_is_read(base: str) -> None:
-    with connected(base) as wire:
-        head = f"POST /mcp HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n"
-        wire.sendall(f"{head}Content-Length: {LARGEST_BODY + 1}\r\n\r\n".encode())
-        declared = wire.recv(4096)
-
-    def endless() -> Iterator[bytes]:
-        for _ in range(LARGEST_BODY // 65536 + 2):
-            yield b"x" * 65536
-
-    headers = {**BEARER, "Accept": "application/json, text/event-stream"}
-    headers["Content-Type"] = "application/json"
-    try:
-        streamed = httpx.post(f"{base}/mcp", headers=headers, content=endless()).status_code
-    except httpx.TransportError:
-        streamed = 413  # the server hung up while we were still sending
-
-    assert b" 413 " in declared.split(b"\r\n")[0]
-    assert streamed in (400, 413)
-
-
-def test_deeply_nested_and_broken_bodies_are_client_errors(base: str) -> None:
-    headers = {
-        **BEARER,
-        "Accept": "application/json, text/event-stream",
-        "Content-Type": "application/json",
-    }
-    for body in (b"[" * 100_000, b"{", b"\xff\xfe", b"null", b"[]", b'{"jsonrpc": 5}'):
-        answer = httpx.post(f"{base}/mcp", headers=headers, content=body)
-        assert 400 <= answer.status_code < 500, body[:20]
-        assert "Traceback" not in answer.text
-
-
-@contextmanager
-def connected(base: str) -> Iterator[socket.socket]:
-    host, port = base.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=10) as wire:
-        yield wire
-
-
-def test_senders_that_drip_do_not_keep_others_waiting(base: str) -> None:
-    with connected(base) as first, connected(base) as second:
-        first.sendall(b"POST /mcp HTTP/1.1\r\nHost: localhost\r\nX-Slow: ")
-        head = f"POST /mcp HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n"
-        second.sendall(head.encode() + b"Content-Length: 1000\r\n\r\n{")
-
-        assert httpx.get(f"{base}/healthz", headers=BEARER).status_code == 200
-
-
-def test_a_head_that_never_ends_is_hung_up_on(base: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patience, "HEAD_TIMEOUT", 0.2)
-    with connected(base) as silent, connected(base) as dripping:
-        dripping.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Slow: ")
-
-        assert silent.recv(100) == b""
-        assert dripping.recv(100) == b""
-
-
-def test_a_body_that_drips_is_given_up_at_one_deadline(
-    base: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(gate, "BODY_TIMEOUT", 0.3)
-    head = (
-        f"POST /mcp HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n"
-        "Content-Type: application/json\r\nAccept: application/json, text/event-stream\r\n"
-        "Content-Length: 1000\r\n\r\n"
-    )
-    with connected(base) as wire:
-        wire.sendall(head.encode())
-        wire.settimeout(0.05)
-        answer = b""
-        for _ in range(200):
-            try:
-                wire.sendall(b" ")
-                answer = wire.recv(1000)
-                break
-            except TimeoutError:
-                continue
-            except OSError:
-                answer = b"hung up"
-                break
-
-    assert answer.startswith((b"HTTP/1.1 4", b"HTTP/1.1 5", b"hung up")) or answer == b""
-
-
-def test_two_host_headers_are_refused(base: str) -> None:
-    with connected(base) as wire:
-        head = f"GET /healthz HTTP/1.1\r\nAuthorization: Bearer {TOKEN}\r\n"
-        wire.sendall(head.encode() + b"Host: localhost\r\nHost: evil.example\r\n\r\n")
-        answer = wire.recv(4096)
-
-    assert b" 200 " not in answer.split(b"\r\n")[0]
-
-
-async def call_over(
-    base: str, transport: str, era: str, tool: str, arguments: dict[str, Any], **headers: str
-) -> Any:
-    sent = {**BEARER, **headers}
-    if transport == "sse":
-        async with Client(sse_client(f"{base}/sse", headers=sent), mode=era) as client:
-            return await client.call_tool(tool, arguments)
-    async with httpx2.AsyncClient(headers=sent, timeout=30) as http:
-        wire = streamable_http_client(f"{base}/mcp", http_client=http)
-        async with Client(wire, mode=era) as client:
-            return await client.call_tool(tool, arguments)
-
-
-async def post(address: str, headers: dict[str, str]) -> httpx.Response:
-    async with httpx.AsyncClient() as http:
-        return await http.post(address, headers=headers)
-
-
 @pytest.mark.parametrize("transport", ["http", "sse"])
 async def test_tools_answer_over_every_transport_and_era(
     base: str, transport: str, era: str
@@ -293,156 +74,6 @@ async def test_tools_answer_over_every_transport_and_era(
         )
 
     assert result.structured_content["image_id"] == world.DEMO_IMAGE
-
-
-@pytest.mark.parametrize("transport", ["http", "sse"])
-async def test_read_only_holds_over_every_transport_and_era(
-    guarded: Settings, transport: str, era: str
-) -> None:
-    with served(guarded.model_copy(update={"read_only": True})) as base:
-        result = await call_over(
-            base, transport, era, "add_to_catalog", {"version_id": world.DEMO_LORA_VERSION}
-        )
-        written = await post(f"{base}/api/admin/civitai/add/{world.DEMO_LORA_VERSION}", BEARER)
-
-    assert result.is_error
-    assert result.content[0].text.startswith("[read_only] ")
-    assert written.status_code == 403
-    assert not guarded.catalog_dir.exists()
-
-
-@pytest.mark.parametrize("transport", ["http", "sse"])
-async def test_a_limited_token_sees_and_calls_less(
-    guarded: Settings, tmp_path: Path, transport: str, era: str
-) -> None:
-    tokens = tmp_path / "tokens"
-    tokens.write_text(
-        f"{TOKEN}\nthe-token-of-a-reader name=reader read-only  # may look\n", "utf-8"
-    )
-    reader = {"Authorization": "Bearer the-token-of-a-reader"}
-    limited = guarded.model_copy(update={"token": None, "token_file": tokens})
-    arguments = {"version_id": world.DEMO_LORA_VERSION}
-    with served(limited) as base:
-        refused = await call_over(base, transport, era, "add_to_catalog", arguments, **reader)
-        over_rest = await post(f"{base}/api/admin/civitai/add/{world.DEMO_LORA_VERSION}", reader)
-        allowed = await call_over(base, transport, era, "add_to_catalog", arguments)
-
-    assert isinstance(refused.content[0], TextContent)
-    assert refused.content[0].text.startswith("[read_only] ")
-    assert over_rest.status_code == 403
-    assert allowed.structured_content["status"] == "added"
-
-
-def handshake(base: str, token: str) -> httpx.Response:
-    message = {
-        "jsonrpc": "2.0", "id": 1, "method": "initialize",
-        "params": {
-            "protocolVersion": "2025-06-18", "capabilities": {},
-            "clientInfo": {"name": "raw", "version": "1"},
-        },
-    }  # fmt: skip
-    headers = {
-        "Authorization": f"Bearer {token}", "Accept": "application/json, text/event-stream",
-    }  # fmt: skip
-    return httpx.post(f"{base}/mcp", json=message, headers=headers)
-
-
-BROWSER = "the-token-that-browses"
-
-
-@pytest.fixture
-def shared(guarded: Settings, tmp_path: Path) -> Iterator[str]:
-    """A server with a token for everything and one for browsing."""
-    tokens = tmp_path / "tokens"
-    lines = f"\ufeff# who may\n{TOKEN}\n{BROWSER} name=it's toolsets=browse # looks\n"
-    tokens.write_text(lines, "utf-8")
-    update = {"token": None, "token_file": tokens, "toolsets": ("all",)}
-    with served(guarded.model_copy(update=update)) as base:
-        yield base
-
-
-def test_a_session_answers_only_to_the_token_that_opened_it(shared: str) -> None:
-    session = {"Mcp-Session-Id": handshake(shared, TOKEN).headers["mcp-session-id"]}
-    foreign = {"Authorization": f"Bearer {BROWSER}"}
-
-    stolen = httpx.delete(f"{shared}/mcp", headers={**foreign, **session})
-    used = httpx.post(f"{shared}/mcp", headers={**foreign, **session}, json={})
-    own = httpx.delete(f"{shared}/mcp", headers={**BEARER, **session})
-
-    assert stolen.status_code == used.status_code == 404
-    assert own.status_code == 200
-
-
-def test_one_token_cannot_use_up_the_sessions_of_the_others(
-    shared: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sessions, "MOST_OF_ONE", 3)
-
-    greedy = [handshake(shared, BROWSER).status_code for _ in range(5)]
-
-    assert greedy == [200, 200, 200, 429, 429]
-    assert handshake(shared, TOKEN).status_code == 200
-
-
-@pytest.mark.parametrize("transport", ["http", "sse"])
-async def test_a_token_for_browsing_gets_nothing_else_by_any_door(
-    shared: str, guarded: Settings, transport: str
-) -> None:
-    browser = {"Authorization": f"Bearer {BROWSER}"}
-    refused = await call_over(shared, transport, "auto", "list_catalog", {}, **browser)
-    allowed = await call_over(shared, transport, "auto", "list_enums", {}, **browser)
-    added = await post(f"{shared}/api/admin/civitai/add/{world.DEMO_LORA_VERSION}", browser)
-    async with httpx.AsyncClient(headers=browser) as http:
-        image = await http.get(f"{shared}/api/admin/civitai/image/{world.DEMO_IMAGE}")
-        listed = await http.get(f"{shared}/api/admin/models/civitai-map")
-    async with httpx2.AsyncClient(headers=browser, timeout=30) as http2:
-        wire = streamable_http_client(f"{shared}/mcp", http_client=http2)
-        async with Client(wire) as client:
-            tools = {tool.name for tool in (await client.list_tools()).tools}
-            with pytest.raises(MCPError, match="forbidden"):
-                await client.read_resource("catalog://models.json")
-
-    assert refused.content[0].text.startswith("[forbidden] ")
-    assert not allowed.is_error
-    assert {added.status_code, image.status_code, listed.status_code} == {403}
-    assert "search_images" in tools
-    assert not tools & {"list_catalog", "add_to_catalog", "get_model"}
-    assert not guarded.catalog_dir.exists()
-
-
-async def test_every_write_leaves_a_line_that_says_who(
-    base: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    await call_over(base, "http", "auto", "add_to_catalog", {"version_id": world.DEMO_LORA_VERSION})
-    await call_over(
-        base, "http", "auto", "add_to_catalog",
-        {"version_id": world.DEMO_CHECKPOINT_VERSION, "dry_run": True},
-    )  # fmt: skip
-    await post(f"{base}/api/admin/civitai/promote-to-lora/{world.DEMO_LORA_VERSION}", BEARER)
-
-    lines = [record.getMessage() for record in caplog.records if record.name.endswith("audit")]
-    assert len(lines) == 2
-    assert all("by token " in line for line in lines)
-    assert TOKEN not in str(lines)
-
-
-async def test_callers_over_http_reach_no_file_outside_the_catalogs_folder(
-    base: str, guarded: Settings, tmp_path: Path
-) -> None:
-    outside = tmp_path / "outside.json"
-    outside.write_text('{"version": 1, "date": "", "categories": []}', "utf-8")
-    for action, path in (("import", outside), ("export", tmp_path / "new.json")):
-        refused = await call_over(
-            base, "http", "auto", "exchange_catalog", {"action": action, "path": str(path)}
-        )
-        assert refused.content[0].text.startswith("[forbidden] ")
-    inside = await call_over(
-        base, "http", "auto", "exchange_catalog",
-        {"action": "export", "path": str(guarded.catalog_dir / ".." / "catalog" / "x.json")},
-    )  # fmt: skip
-
-    assert not (tmp_path / "new.json").exists()
-    assert "[forbidden]" not in str(inside.content)
 
 
 async def test_resources_are_read_with_the_callers_own_key(base: str, sandbox: Sandbox) -> None:
@@ -534,26 +165,32 @@ def test_a_token_file_of_no_use_is_named(settings: Settings, tmp_path: Path, lin
     assert "a-token-of-the-tests" not in str(caught.value)
 
 
-def run_server(settings: Settings, *flags: str) -> subprocess.Popen[str]:
-    command = [
-        sys.executable, "-m", "civit_mcp", "serve", "--transport", "http", "--port", "0",
-        "--catalog-dir", str(settings.catalog_dir), "--cache-dir", str(settings.cache_dir),
-        "--civitai-url", settings.civitai_url, *flags,
-    ]  # fmt: skip
-    return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+@contextmanager
+def listening(address: str, token: str) -> Iterator[httpx.Response]:
+    headers, body = modern(
+        "subscriptions/listen", notifications={"resourceSubscriptions": ["catalog://models.json"]}
+    )
+    sent = {**headers, **bearer(token)}
+    with httpx.stream("POST", f"{address}/mcp", headers=sent, json=body) as stream:
+        yield stream
 
 
 def test_a_token_is_made_and_shown_once_and_the_stop_is_swift(settings: Settings) -> None:
-    with run_server(settings) as process:
+    with start_process(settings) as process:
         assert process.stderr is not None
         address = process.stderr.readline().split()[2].removesuffix("/mcp")
         token = process.stderr.readline().split(": ")[1].strip()
         snippet = process.stderr.readline()
-        with httpx.stream(
-            "GET", f"{address}/sse", headers={"Authorization": f"Bearer {token}"}
-        ) as stream:
-            assert stream.status_code == 200
+        with (
+            httpx.stream("GET", f"{address}/sse", headers=bearer(token)) as stream,
+            listening(address, token) as listen,
+        ):
+            assert stream.status_code == listen.status_code == 200
+            lines = stream.iter_lines()
+            assert next(lines) == "event: endpoint"
             process.send_signal(signal.SIGTERM)
+            # a stream that the server ends has an end, so there is no error to see here
+            assert "HTTP/1.1" not in "".join(lines)
             process.wait(timeout=3)
         rest = process.stderr.read()
         assert process.stdout is not None
@@ -561,21 +198,218 @@ def test_a_token_is_made_and_shown_once_and_the_stop_is_swift(settings: Settings
 
     assert len(token) >= 32
     assert address in snippet
-    assert token not in rest
+    assert rest == ""
     assert out == ""
 
 
-@pytest.mark.parametrize("flags", [("--host", "0.0.0.0", "--no-auth"), ("--host", "0.0.0.0")])
-def test_the_world_is_not_served_by_accident(settings: Settings, flags: tuple[str, ...]) -> None:
-    process = run_server(settings, *flags)
-    _, errors = process.communicate(timeout=20)
-
-    assert process.returncode == 2
-    assert "[not_configured]" in errors
+# callers with keys of their own
 
 
-def test_errors_and_descriptions_stay_data(base: str) -> None:
-    answer = httpx.get(f"{base}/api/admin/civitai/image/99999999999999999999999", headers=BEARER)
+def key_of_caller(number: int) -> dict[str, str]:
+    return {"X-Civitai-Api-Key": f"the-key-of-caller-{number}"}
+
+
+async def models_of(base: str, callers: range) -> list[httpx.Response]:
+    """Each caller asks, with a key of their own, for a model of their own; all at once."""
+    async with httpx.AsyncClient(base_url=base, headers=BEARER, timeout=30) as http:
+        path = "/api/admin/civitai/image/{}"
+        return await asyncio.gather(
+            *(http.get(path.format(n + 1), headers=key_of_caller(n)) for n in callers)
+        )
+
+
+async def test_many_keys_do_not_make_more_requests_at_once_than_one(guarded: Settings) -> None:
+    with running_sandbox(latency=0.02, api_key=None) as sandbox:
+        settings = guarded.model_copy(update={"civitai_url": sandbox.base_url})
+        with served(settings) as base:
+            await models_of(base, range(40))
+
+        assert len({seen.headers["authorization"] for seen in sandbox.seen}) == 40
+        assert 2 <= sandbox.max_in_flight <= 16
+
+
+async def test_the_key_that_was_idle_for_longest_makes_room(
+    guarded: Settings, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(state, "MOST_KEYS", 2)
+    app = App(guarded)
+    with served(guarded, server=create_server(guarded, app=app)) as base:
+        for callers in (range(1), range(1, 2), range(1), range(2, 3)):
+            await models_of(base, callers)
+        kept = [key.rpartition("-")[2] for key in app._keyed]
+
+    assert kept == ["0", "2"]
+
+
+async def test_who_comes_when_every_place_for_a_key_is_taken_is_told_to_wait(
+    guarded: Settings, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(state, "MOST_KEYS", 1)
+    sandbox.use("slow")
+    app = App(guarded)
+    with served(guarded, server=create_server(guarded, app=app)) as base:
+        async with anyio.create_task_group() as group:
+            group.start_soon(models_of, base, range(1))
+            with anyio.fail_after(10):
+                while not sandbox.seen:
+                    await anyio.lowlevel.checkpoint()
+            (refused,) = await models_of(base, range(1, 2))
+            # one who brings no key has a place that nobody can take
+            async with httpx.AsyncClient(headers=BEARER) as http:
+                keyless = await http.get(f"{base}/api/admin/models/civitai-map")
+            group.cancel_scope.cancel()
+
+    assert refused.status_code == 429
+    assert refused.json()["code"] == "rate_limited"
+    assert keyless.status_code == 200
+
+
+@pytest.mark.parametrize("transport", ["http", "sse"])
+async def test_a_refused_key_of_a_caller_is_named_by_its_header(
+    base: str, sandbox: Sandbox, transport: str
+) -> None:
+    sandbox.use("unauthorized")
+    result = await call_over(
+        base, transport, "auto", "get_model", {"model_id": world.DEMO_LORA_MODEL},
+        **key_of_caller(1),
+    )  # fmt: skip
+
+    assert result.content[0].text.startswith("[unauthorized] ")
+    assert "X-Civitai-Api-Key" in result.content[0].text
+    assert "CIVITAI_API_KEY" not in result.content[0].text
+
+
+async def test_a_refused_key_is_named_by_its_header_when_its_owner_is_asked_for(
+    guarded: Settings, sandbox: Sandbox
+) -> None:
+    with served(guarded.model_copy(update={"toolsets": ("account",)})) as base:
+        result = await call_over(base, "http", "auto", "whoami", {}, **key_of_caller(1))
+
+    assert result.content[0].text.startswith("[unauthorized] ")
+    assert "X-Civitai-Api-Key" in result.content[0].text
+
+
+@pytest.mark.parametrize("key", ["short", "two words of it", "k\xe9y-with-an-accent", "x" * 600])
+async def test_what_cannot_be_a_key_is_refused_without_being_repeated(
+    base: str, sandbox: Sandbox, key: str
+) -> None:
+    async with httpx.AsyncClient(headers=BEARER) as http:
+        answer = await http.get(
+            f"{base}/api/admin/models/civitai-map",
+            headers=[(b"X-Civitai-Api-Key", key.encode("latin-1"))],
+        )
 
     assert answer.status_code == 422
-    assert json.loads(answer.text)["detail"]
+    assert "X-Civitai-Api-Key" in answer.json()["detail"]
+    assert key not in answer.text
+    assert not sandbox.seen
+
+
+# tokens that are limited to what is not there
+
+
+async def test_a_token_for_sets_that_are_off_is_told_of_at_start_and_when_it_calls(
+    guarded: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    tokens = tmp_path / "tokens"
+    tokens.write_text(f"{TOKEN} name=looker toolsets=browse\nanother-fine-token\n", "utf-8")
+    with served(guarded.model_copy(update={"token": None, "token_file": tokens})) as base:
+        off = await call_over(base, "http", "auto", "search_images", {})
+        beyond = await call_over(base, "http", "auto", "list_catalog", {})
+
+    warned = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
+    (warning,) = [line for line in warned if "looker" in line]
+    assert "browse is off; start with --toolsets catalog,core,workflow,browse" in warning
+    assert "the tool set 'browse', which is off" in off.content[0].text
+    assert beyond.content[0].text.startswith("[forbidden] ")
+    assert "browse is off here" in beyond.content[0].text
+
+
+# figures
+
+
+@pytest.fixture
+def measured(guarded: Settings) -> Iterator[str]:
+    with served(guarded.model_copy(update={"metrics": True})) as address:
+        yield address
+
+
+async def figures(base: str) -> dict[str, float]:
+    async with httpx.AsyncClient(headers=BEARER) as http:
+        answer = await http.get(f"{base}/metrics")
+    assert answer.headers["content-type"].startswith("text/plain")
+    lines = [line for line in answer.text.splitlines() if not line.startswith("#")]
+    return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
+
+
+@pytest.mark.parametrize("transport", ["http", "sse"])
+async def test_calls_are_counted_by_tool_and_outcome(
+    measured: str, transport: str, era: str
+) -> None:
+    for tool, arguments in (
+        ("add_to_catalog", {"version_id": world.DEMO_LORA_VERSION}),
+        ("add_to_catalog", {"version_id": world.DEMO_CHECKPOINT_VERSION, "dry_run": True}),
+        ("get_model", {"model_id": world.DEMO_LORA_MODEL}),
+        ("get_model_version", {"version_id": world.DEMO_LORA_VERSION}),
+        ("get_generation_data", {"image_id": world.DEMO_IMAGE}),
+        ("get_generation_data", {"image_id": world.DEMO_IMAGE}),
+        ("get_model", {"model_id": "no reference"}),
+        ('a"b\nsecret', {}),
+    ):
+        await call_over(measured, transport, era, tool, arguments)
+    await post(f"{measured}/api/admin/civitai/promote-to-lora/{world.DEMO_LORA_VERSION}", BEARER)
+    seen = await figures(measured)
+
+    calls = "civit_mcp_tool_calls_total"
+    assert seen[f'{calls}{{outcome="answered",tool="get_generation_data"}}'] == 2
+    assert seen[f'{calls}{{outcome="bad_reference",tool="get_model"}}'] == 1
+    assert seen[f'{calls}{{outcome="not_found",tool="unknown"}}'] == 1
+    assert seen[f'{calls}{{outcome="answered",tool="promote_to_lora"}}'] == 1
+    assert seen['civit_mcp_tool_call_seconds_count{tool="get_model"}'] == 2
+    assert seen['civit_mcp_catalog_writes_total{tool="add_to_catalog"}'] == 1
+    assert seen['civit_mcp_catalog_writes_total{tool="promote_to_lora"}'] == 1
+    assert seen['civit_mcp_upstream_requests_total{outcome="2xx"}'] >= 2
+    assert seen['civit_mcp_cache_hits_total{where="memory"}'] >= 1
+    assert "secret" not in str(seen)
+
+
+async def test_open_streams_and_sessions_are_counted(measured: str) -> None:
+    async with httpx2.AsyncClient(headers=BEARER, timeout=30) as http:
+        wire = streamable_http_client(f"{measured}/mcp", http_client=http)
+        async with Client(wire, mode="legacy") as client:
+            await client.list_tools()
+            async with (
+                httpx.AsyncClient(headers=BEARER) as other,
+                other.stream("GET", f"{measured}/sse"),
+            ):
+                seen = await figures(measured)
+    after = await figures(measured)
+
+    assert seen["civit_mcp_sessions"] == 1
+    assert seen["civit_mcp_streams"] >= 1
+    assert after["civit_mcp_sessions"] == 0
+
+
+def test_figures_are_told_only_when_wanted_and_only_to_who_may_ask(
+    base: str, guarded: Settings
+) -> None:
+    without = httpx.get(f"{base}/metrics", headers=BEARER).status_code
+    with served(guarded.model_copy(update={"metrics": True})) as measured:
+        nobody = httpx.get(f"{measured}/metrics").status_code
+        somebody = httpx.get(f"{measured}/metrics", headers=bearer(TOKEN)).status_code
+
+    assert (without, nobody, somebody) == (404, 401, 200)
+
+
+def test_the_library_of_the_figures_is_not_even_loaded_when_they_are_off() -> None:
+    script = (
+        "import sys; from civit_mcp.web import Access, Places, create_app\n"
+        "from civit_mcp.server import create_server; from civit_mcp.config import Settings\n"
+        "create_app(create_server(Settings()), Access((), open_to_all=True), Places())\n"
+        "print('prometheus_client' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout.strip() == "False"

@@ -103,6 +103,11 @@ class Settings(BaseSettings):
         validation_alias="CIVIT_MCP_ALLOWED_ORIGINS",
         description="origins of web pages that may call over HTTP, comma list",
     )
+    metrics: bool = Field(
+        default=False,
+        validation_alias="CIVIT_MCP_METRICS",
+        description="count calls and tell the figures at /metrics (http)",
+    )
     log_level: LogLevel = Field(
         default="WARNING",
         validation_alias="CIVIT_MCP_LOG_LEVEL",

@@ -6,15 +6,17 @@ listens: two `stat` calls every `INTERVAL` seconds.
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import anyio
 import anyio.to_thread
+from mcp import MCPError
 from mcp.server.connection import Connection
 from mcp.server.session import ServerSession
 from mcp.server.subscriptions import InMemorySubscriptionBus, ResourceUpdated
+from mcp.types import INVALID_PARAMS
 
 from civit_mcp.errors import CivitError
 
@@ -25,8 +27,10 @@ INTERVAL: Final = 0.4
 _SCHEME: Final = "catalog://"
 #: seconds that one subscriber may take to read what it is told
 TELL_TIMEOUT: Final = 5.0
-#: subscriptions that one connection may hold; a client that loops asks for the same ones
+#: subscriptions that one connection or stream may hold
 MAX_URIS: Final = 256
+#: characters of one of them
+LONGEST_URI: Final = 1000
 
 
 class LiveCatalog:
@@ -47,9 +51,10 @@ class LiveCatalog:
         self, params: Mapping[str, Any] | None, serve: Callable[[], Awaitable[Any]]
     ) -> Any:
         """Know of one listen stream for as long as it is served."""
-        wanted = ((params or {}).get("notifications") or {}).get("resourceSubscriptions") or ()
+        uris = _catalog_uris(_subscriptions_of(params))
+        _must_fit(uris)
         token = object()
-        self._streams[token] = _catalog_uris(wanted)
+        self._streams[token] = uris
         await self._begin()
         try:
             return await serve()
@@ -60,11 +65,12 @@ class LiveCatalog:
         """Subscribe a client of an older revision; doing it again changes nothing."""
         connection = _connection_of(session)
         subscriber = self._subscribers.get(connection)
+        uris = _catalog_uris([uri]) | (subscriber.uris if subscriber is not None else set())
+        _must_fit(uris)
         if subscriber is None:
             subscriber = self._subscribers[connection] = _Subscriber(session)
             connection.exit_stack.callback(self._subscribers.pop, connection, None)
-        if len(subscriber.uris) < MAX_URIS:
-            subscriber.uris.update(_catalog_uris([uri]))
+        subscriber.uris.update(uris)
         await self._begin()
 
     def unsubscribe(self, session: ServerSession, uri: str) -> None:
@@ -138,6 +144,22 @@ class _Subscriber:
 def _connection_of(session: ServerSession) -> Connection:
     """The SDK makes a session per request; what lives on is the connection behind it."""
     return session._connection  # noqa: SLF001 - it has no public name
+
+
+def _subscriptions_of(params: Mapping[str, Any] | None) -> Iterable[Any]:
+    """What a listener wants to hear of; nobody has looked at the form of it yet."""
+    notifications = (params or {}).get("notifications")
+    wanted = notifications.get("resourceSubscriptions") if isinstance(notifications, dict) else ()
+    return wanted if isinstance(wanted, list) else ()
+
+
+def _must_fit(uris: Collection[str]) -> None:
+    if len(uris) > MAX_URIS or any(len(uri) > LONGEST_URI for uri in uris):
+        raise MCPError(
+            code=INVALID_PARAMS,
+            message=f"subscribe to at most {MAX_URIS} resources with at most {LONGEST_URI}"
+            " characters each; catalog://models.json and catalog://loras.json cover the rest",
+        )
 
 
 def _catalog_uris(uris: Iterable[Any]) -> frozenset[str]:

@@ -7,11 +7,15 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from civit_mcp.app.tool import Tool, Toolset
+from civit_mcp.errors import BadReference
 
 #: where the gate puts the caller in a request's state
 CALLER_KEY: Final = "civit_mcp_caller"
 #: the header that carries a caller's own CivitAI key
-KEY_HEADER: Final = "x-civitai-api-key"
+KEY_HEADER: Final = "X-Civitai-Api-Key"
+#: CivitAI's keys have 32; what is far from that is a mistake, and not to be searched for in logs
+_SHORTEST_KEY: Final = 8
+_LONGEST_KEY: Final = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,10 @@ class Caller:
             return False
         return self.toolsets is None or tool.toolset in self.toolsets
 
+    def sets_beyond(self, on: frozenset[Toolset]) -> list[str]:
+        """The sets that the token allows although the server does not offer them."""
+        return sorted(self.toolsets - on) if self.toolsets is not None else []
+
 
 #: who the request that is being answered comes from
 current_caller: ContextVar[Caller | None] = ContextVar("current_caller", default=None)
@@ -36,6 +44,8 @@ current_caller: ContextVar[Caller | None] = ContextVar("current_caller", default
 
 #: one line per write over HTTP, whatever the log level hides
 _audit = logging.getLogger("civit_mcp.audit")
+# a level of its own: it would have the root's otherwise, which may be higher
+_audit.setLevel(logging.WARNING)
 
 
 def audit_write(tool: str, caller: Caller, answer: Mapping[str, Any] | None) -> None:
@@ -55,6 +65,18 @@ def caller_of(request: Any) -> Caller | None:
 
 
 def key_of(request: Any) -> str | None:
-    """The CivitAI key that a request brings along."""
+    """The CivitAI key that a request brings along.
+
+    Raises:
+        BadReference: what it brings cannot be a key.
+    """
     value = request.headers.get(KEY_HEADER, "").strip() if request is not None else ""
-    return value or None
+    if not value:
+        return None
+    plain = all("!" <= letter <= "~" for letter in value)
+    if not plain or not _SHORTEST_KEY <= len(value) <= _LONGEST_KEY:
+        raise BadReference(
+            f"the header '{KEY_HEADER}' holds no CivitAI key",
+            f"send a key from https://civitai.com/user/account in '{KEY_HEADER}', or leave it out",
+        )
+    return value

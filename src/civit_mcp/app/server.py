@@ -78,6 +78,8 @@ class CivitServer(MCPServer[App]):
         low.add_request_handler(
             "resources/unsubscribe", UnsubscribeRequestParams, self._unsubscribe
         )
+        #: whether tools, prompts or resources come and go while this server runs
+        self.lists_change = False
         self._greeted = asyncio.Event()
         self._connections = 0
         self._offered: dict[str, Tool] = {}
@@ -124,7 +126,10 @@ class CivitServer(MCPServer[App]):
             if ctx.method == "subscriptions/listen":
                 self._greeted.set()
                 return await self.live.during_stream(ctx.params, lambda: call_next(ctx))
-            return await call_next(ctx)
+            answer = await call_next(ctx)
+            if ctx.method == "server/discover" and not self.lists_change:
+                return _without_list_news(answer)
+            return answer
         finally:
             current_caller.reset(calling)
             self._greeted.set()
@@ -161,7 +166,10 @@ class CivitServer(MCPServer[App]):
                 function = as_mcp(tool)
                 self._offered[tool.name] = tool
                 self._argument_names[tool.name] = frozenset(
-                    name for name in inspect.signature(function).parameters if name != "ctx"
+                    name
+                    for name, parameter in inspect.signature(function).parameters.items()
+                    # what is keyword-only is filled by a resolver, never by a caller
+                    if name != "ctx" and parameter.kind is not parameter.KEYWORD_ONLY
                 )
                 self.add_tool(
                     function,
@@ -170,6 +178,15 @@ class CivitServer(MCPServer[App]):
                     description=one_paragraph(tool.run),
                     annotations=tool.annotations(),
                 )
+                # our answers are models when they get here; once is enough
+                registered = self._tool_manager.get_tool(tool.name)
+                assert registered is not None
+                registered.fn_metadata.output_model = None
+
+    @property
+    def tool_names(self) -> frozenset[str]:
+        """Every tool, those that are switched off too."""
+        return frozenset(self._offered.keys() | self._withheld.keys())
 
     async def list_tools(self) -> list[ListedTool]:
         """List the caller's tools with lean schemas: generated titles cost tokens for nothing."""
@@ -207,6 +224,11 @@ class CivitServer(MCPServer[App]):
                 return refusal(cause)
             if isinstance(cause, ValidationError) and not isinstance(error, UnexpectedToolError):
                 return refusal(bad_arguments(name, cause))
+            if isinstance(cause, ToolError):
+                # no tool of ours raises it: it is a client's answer that fits no question
+                return refusal(
+                    BadReference("the answer to the question is none of its choices", "call again")
+                )
             raise
         if caller is not None and self._offered[name].writes:
             audit_write(name, caller, getattr(result, "structured_content", None))
@@ -231,8 +253,10 @@ class CivitServer(MCPServer[App]):
             raise ReadOnly(
                 f"'{name}' writes, and this token may only read", "use a token that may write"
             )
+        off = ", ".join(caller.sets_beyond(chosen_toolsets(self.app.settings.toolsets)))
         raise Forbidden(
-            f"'{name}' is not among the tools that this token may call",
+            f"'{name}' is not among the tools that this token may call"
+            + (f"; it is limited to tool sets of which {off} is off here" if off else ""),
             "use a token without that limit",
         )
 
@@ -285,6 +309,19 @@ class CivitServer(MCPServer[App]):
             return await super().get_prompt(name, arguments, context)
         except ValueError as error:
             raise MCPError(code=INVALID_PARAMS, message=_root(error)) from error
+
+
+def _without_list_news(discovered: dict[str, Any]) -> dict[str, Any]:
+    """Promise no news of changed lists.
+
+    The SDK promises every kind of news as soon as one can be listened to; a client that
+    believes it would hold a stream open for nothing.
+    """
+    capabilities = {
+        name: {**what, "listChanged": False} if "listChanged" in what else what
+        for name, what in discovered["capabilities"].items()
+    }
+    return {**discovered, "capabilities": capabilities}
 
 
 def _switched_off(name: str, toolset: str) -> Callable[[], CivitError]:

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any, Final
 from mcp.server.mcpserver import Context
 from pydantic import SecretStr
 
-from civit_mcp.app.callers import key_of
+from civit_mcp.app.callers import KEY_HEADER, key_of
 from civit_mcp.config import Settings
 from civit_mcp.errors import RateLimited
 
 if TYPE_CHECKING:
+    from civit_mcp.civitai import Listener
     from civit_mcp.usecases.desk import Desk
 
 
@@ -45,6 +46,8 @@ class App:
     """
 
     settings: Settings
+    #: hears what becomes of questions to CivitAI; None: nobody counts
+    listener: "Listener | None" = field(default=None, repr=False)
     _users: int = field(default=0, repr=False)
     #: desks of callers who bring a key of their own, the latest used last
     _keyed: "OrderedDict[str, _Held]" = field(default_factory=OrderedDict, repr=False)
@@ -55,16 +58,20 @@ class App:
         """What use cases work with; made once, by the event loop's thread; connects to nothing."""
         from civit_mcp.usecases.desk import Desk
 
-        return Desk.open(self.settings)
+        desk = Desk.open(self.settings)
+        if self.listener is not None:
+            desk.client.report_to(self.listener)
+        return desk
 
     @contextlib.contextmanager
     def serving(self, request: Any) -> Iterator[None]:
         """Serve one request; a caller who brings a CivitAI key gets a desk of their own.
 
         That desk has another client, so neither key nor cached answers are shared with anybody
-        else; the catalog is the same.
+        else; the catalog and the limits towards CivitAI are the same.
 
         Raises:
+            BadReference: what the request brings cannot be a key.
             RateLimited: more callers with keys of their own are being served than may be.
         """
         key = key_of(request)
@@ -83,12 +90,14 @@ class App:
         held = self._keyed.pop(key, None)
         if held is None:
             self._make_room()
+            from civit_mcp.civitai import CivitaiClient
             from civit_mcp.usecases.desk import Desk
 
             settings = self.settings.model_copy(
                 update={"civitai_api_key": SecretStr(key), "civitai_session_token": None}
             )
-            held = _Held(Desk.open(settings, catalog=self.desk.catalog))
+            client = CivitaiClient(settings, beside=self.desk.client, key_name=KEY_HEADER)
+            held = _Held(Desk(settings, client, self.desk.catalog))
         held.users += 1
         self._keyed[key] = held
         return held

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json
 
 from civit_mcp.errors import BadReference, CivitError, NotConfigured
+from civit_mcp.grounds import grounds_collected
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +36,9 @@ class Tool:
     idempotent: bool = True
     #: talks to CivitAI
     open_world: bool = True
+    #: its answer rests on CivitAI's answers and the catalog alone, so it may be given again
+    #: while those are what they were
+    replayable: bool = False
 
     @property
     def name(self) -> str:
@@ -81,12 +85,19 @@ def as_mcp(tool: Tool) -> Callable[..., Awaitable[CallToolResult]]:
 
     @functools.wraps(tool.run)
     async def call(**arguments: Any) -> CallToolResult:
-        # the client is loaded by the first call, so that the server is up sooner
-        from civit_mcp.civitai import answers_observed
-
-        with answers_observed() as seen:
-            answer = await tool.run(**arguments)
-        return result_of(with_note(answer, seen.note()))
+        if not tool.replayable:
+            result, _ = await _worked_out(tool, arguments)
+            return result
+        kept = arguments["ctx"].request_context.lifespan_context.desk_now().answered
+        question = repr([tool.name, *((k, v) for k, v in arguments.items() if k != "ctx")])
+        again: CallToolResult | None = await kept.again(question)
+        if again is not None:
+            return again
+        with grounds_collected() as grounds:
+            result, lasting = await _worked_out(tool, arguments)
+        if lasting:
+            kept.keep(question, result, size=_size_of(result), grounds=grounds)
+        return result
 
     returned = Annotated[CallToolResult, answer]
     call.__annotations__ = {**hints, "return": returned}
@@ -96,6 +107,21 @@ def as_mcp(tool: Tool) -> Callable[..., Awaitable[CallToolResult]]:
         parameters=parameters, return_annotation=returned
     )
     return call
+
+
+async def _worked_out(tool: Tool, arguments: dict[str, Any]) -> tuple[CallToolResult, bool]:
+    """Run a tool; its result, and whether all of CivitAI's answers behind it are current."""
+    # the client is loaded by the first call, so that the server is up sooner
+    from civit_mcp.civitai import answers_observed
+
+    with answers_observed() as seen:
+        answer = await tool.run(**arguments)
+    note = seen.note()
+    return result_of(with_note(answer, note)), note is None
+
+
+def _size_of(result: CallToolResult) -> int:
+    return sum(len(part.text) for part in result.content if isinstance(part, TextContent))
 
 
 def with_note(answer: BaseModel, note: str | None) -> BaseModel:

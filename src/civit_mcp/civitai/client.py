@@ -4,12 +4,14 @@ from types import TracebackType
 from typing import Final, Self
 
 from civit_mcp.civitai.clock import Clock
+from civit_mcp.civitai.credentials import KEY_SETTING
 from civit_mcp.civitai.endpoints.gallery import GalleryEndpoints
 from civit_mcp.civitai.endpoints.models import ModelEndpoints
 from civit_mcp.civitai.endpoints.people import PeopleEndpoints
 from civit_mcp.civitai.endpoints.vault import VaultEndpoints
 from civit_mcp.civitai.retry import RetryPolicy
 from civit_mcp.civitai.seam import Timeouts
+from civit_mcp.civitai.shared import Listener
 from civit_mcp.civitai.transport import Transport
 from civit_mcp.config import Settings
 
@@ -32,8 +34,14 @@ class CivitaiClient(ModelEndpoints, GalleryEndpoints, PeopleEndpoints, VaultEndp
         timeouts: Timeouts = _DEFAULT_TIMEOUTS,
         retry: RetryPolicy = _DEFAULT_RETRY,
         clock: Clock | None = None,
+        beside: "CivitaiClient | None" = None,
+        key_name: str = KEY_SETTING,
     ) -> None:
-        """Take base address, credentials and offline switch from `settings`."""
+        """Take base address, credentials and offline switch from `settings`.
+
+        `beside`: the client whose limits and file this one uses too, for another account; it
+        has to outlive this one. `key_name`: what errors call the place the key comes from.
+        """
         super().__init__(
             Transport(
                 settings,
@@ -41,6 +49,8 @@ class CivitaiClient(ModelEndpoints, GalleryEndpoints, PeopleEndpoints, VaultEndp
                 timeouts=timeouts,
                 retry=retry,
                 clock=clock or Clock(),
+                shared=beside._transport.shared if beside is not None else None,  # noqa: SLF001 - of its own kind
+                key_name=key_name,
             )
         )
 
@@ -50,7 +60,16 @@ class CivitaiClient(ModelEndpoints, GalleryEndpoints, PeopleEndpoints, VaultEndp
     @property
     def keyed(self) -> bool:
         """Whether CivitAI is told who asks: a key or a session cookie is set."""
-        return self._transport.keyed
+        return self._transport.key_name is not None
+
+    @property
+    def key_name(self) -> str:
+        """Where a key belongs that this client should use."""
+        return self._transport.key_name or KEY_SETTING
+
+    def report_to(self, listener: Listener) -> None:
+        """Have somebody hear what becomes of questions, of every client that shares the limits."""
+        self._transport.shared.listener = listener
 
     async def __aenter__(self) -> Self:
         return self

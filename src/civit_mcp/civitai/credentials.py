@@ -7,9 +7,11 @@ from civit_mcp.config import Settings
 from civit_mcp.errors import NotConfigured
 
 SESSION_COOKIE: Final = "__Secure-civ-token"
+#: where a key comes from, unless a caller brings one
+KEY_SETTING: Final = "CIVITAI_API_KEY"
 
 
-def credentials(settings: Settings) -> dict[str, str]:
+def credentials(settings: Settings, key_name: str = KEY_SETTING) -> dict[str, str]:
     """Give the headers that say who asks. A key wins: CivitAI ignores cookies beside one.
 
     Raises `NotConfigured` for a key that no header can carry.
@@ -17,7 +19,7 @@ def credentials(settings: Settings) -> dict[str, str]:
     key = settings.civitai_api_key
     token = settings.civitai_session_token
     if key is not None and key.get_secret_value().strip():
-        return {"Authorization": f"Bearer {_portable(key.get_secret_value(), 'CIVITAI_API_KEY')}"}
+        return {"Authorization": f"Bearer {_portable(key.get_secret_value(), key_name)}"}
     if token is not None and token.get_secret_value().strip():
         value = _portable(token.get_secret_value(), "CIVITAI_SESSION_TOKEN", forbidden='";,')
         return {"Cookie": f"{SESSION_COOKIE}={value}"}

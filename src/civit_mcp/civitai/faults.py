@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from civit_mcp.civitai.credentials import KEY_SETTING
 from civit_mcp.civitai.devalue import undevalue
 from civit_mcp.civitai.jsontext import NotJson, parse
 from civit_mcp.civitai.redaction import Redactor
@@ -25,6 +26,7 @@ from civit_mcp.errors import (
     UpstreamChanged,
     UpstreamUnavailable,
 )
+from civit_mcp.text import one_line
 
 _LONGEST: Final = 300
 _MOST_ISSUES: Final = 5
@@ -42,7 +44,7 @@ def error_for(
     *,
     about: str,
     host: str,
-    keyed: bool,
+    key_name: str | None,
     redactor: Redactor,
     retry_after: float | None = None,
 ) -> CivitError:
@@ -56,14 +58,16 @@ def error_for(
             "check CIVITAI_API_URL; if it is right, update civit-mcp",
         )
     if reply.status == 404 and text.startswith("No procedure found"):
-        return UpstreamChanged(f"CivitAI no longer offers the procedure for {about}: {text}")
+        return UpstreamChanged(
+            f"CivitAI no longer offers the procedure for {about}: {quoted(text)}"
+        )
     if reply.status == 429 and is_page_cap(reply.body):
         return RateLimited(
             f"CivitAI gives no page this far down for {about}",
             "page with the cursor, or narrow the search",
         )
     return error_of_status(
-        reply.status, text, about=about, host=host, keyed=keyed, retry_after=retry_after
+        reply.status, text, about=about, host=host, key_name=key_name, retry_after=retry_after
     )
 
 
@@ -73,21 +77,20 @@ def error_of_status(
     *,
     about: str,
     host: str,
-    keyed: bool,
+    key_name: str | None,
     retry_after: float | None = None,
 ) -> CivitError:
     """Map a status, from HTTP or from inside a tRPC envelope. `text` is clean already."""
-    said = f": {text}" if text else ""
+    # a stranger's words: in quotes, so that nobody takes them for ours
+    said = f": {quoted(text)}" if text else ""
     match status:
         case 404:
             return NotFound(f"CivitAI has no {about}{said}")
         case 400 | 422:
             return BadReference(f"CivitAI does not understand the question about {about}{said}")
-        case 401 if keyed:
+        case 401 if key_name is not None:
             return Unauthorized(
-                f"CivitAI does not accept the key for {about}{said}",
-                "make a new key at https://civitai.com/user/account, set CIVITAI_API_KEY to it"
-                " and restart civit-mcp",
+                f"CivitAI does not accept the key for {about}{said}", _renew(key_name)
             )
         case 401:
             return Unauthorized(f"CivitAI wants a key for {about}{said}")
@@ -113,6 +116,19 @@ def error_of_status(
                 f"'{host}' answered with the unexpected status {status} when asked for"
                 f" {about}{said}"
             )
+
+
+def quoted(text: str) -> str:
+    """A stranger's sentence inside one of ours."""
+    inner = text.replace("'", "\u2019")
+    return f"'{inner}'"
+
+
+def _renew(key_name: str) -> str:
+    new = "make a new key at https://civitai.com/user/account"
+    if key_name == KEY_SETTING:
+        return f"{new}, set {key_name} to it and restart civit-mcp"
+    return f"{new} and send it in {key_name}"
 
 
 def _limited(about: str, said: str, retry_after: float | None) -> RateLimited:
@@ -203,5 +219,4 @@ def _from_issues(issues: Any) -> str:
 
 
 def _one_line(text: str) -> str:
-    clean = " ".join(_UNPRINTABLE.sub(" ", text).split())
-    return clean if len(clean) <= _LONGEST else f"{clean[: _LONGEST - 1]}…"
+    return one_line(_UNPRINTABLE.sub(" ", text), _LONGEST)

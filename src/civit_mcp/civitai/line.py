@@ -16,13 +16,13 @@ from urllib.parse import urlsplit
 import anyio
 import tenacity
 
-from civit_mcp.civitai.breaker import Breaker, BreakerPolicy, Passage
-from civit_mcp.civitai.clock import Clock
+from civit_mcp.civitai.breaker import Passage
 from civit_mcp.civitai.jsontext import NotJson, parse
-from civit_mcp.civitai.pace import Pace, PacePolicy, lane_of
+from civit_mcp.civitai.pace import lane_of
 from civit_mcp.civitai.redaction import Redactor
 from civit_mcp.civitai.retry import Kind, RetryPolicy, Trouble, read_retry_after, trouble_of
 from civit_mcp.civitai.seam import Call, Reply, Timeouts, Unanswered
+from civit_mcp.civitai.shared import Shared
 from civit_mcp.errors import CivitError, UpstreamChanged, UpstreamUnavailable
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class _Tried:
 
 
 class Line:
-    """One host, and everything that all questions to it share."""
+    """One host as one account sees it; the limits are shared with the lines of others."""
 
     def __init__(
         self,
@@ -58,25 +58,20 @@ class Line:
         *,
         headers: Mapping[str, str],
         redactor: Redactor,
-        max_concurrency: int,
         timeouts: Timeouts,
         retry: RetryPolicy,
-        pace: PacePolicy,
-        breaker: BreakerPolicy,
-        clock: Clock,
+        shared: Shared,
     ) -> None:
         """Connect to nothing yet."""
         self.host: Final = urlsplit(base).netloc
         self._base = base
         self._headers = headers
         self._redactor = redactor
-        self._most = max(1, max_concurrency)
         self._timeouts = timeouts
         self._retry = retry
-        self._clock = clock
-        self._pace = Pace(pace, longest_wait=retry.longest_asked_wait, clock=clock)
-        self._breaker = Breaker(self.host, breaker, clock)
-        self._slots = asyncio.Semaphore(self._most)
+        self._shared = shared
+        self._clock = shared.clock
+        self._pace = shared.pace
         self._opening: asyncio.Task[Network] | None = None
 
     async def ask(self, call: Call) -> Answered:
@@ -84,7 +79,7 @@ class Line:
 
         Raises a `CivitError` when there is none, or a success holds no JSON.
         """
-        with self._breaker.passing() as passage:
+        with self._shared.breaker.passing() as passage:
             with anyio.move_on_after(self._retry.total):
                 return await self._persist(call, passage)
             if not passage.sent:
@@ -110,8 +105,6 @@ class Line:
     async def aclose(self) -> None:
         """Close connections. Nobody may be asking; the next question opens them anew."""
         opening, self._opening = self._opening, None
-        self._slots = asyncio.Semaphore(self._most)
-        self._pace.forget_waiters()
         if opening is not None:
             await asyncio.wait([opening])
             if not opening.cancelled() and opening.exception() is None:
@@ -139,7 +132,7 @@ class Line:
             self._base,
             headers=self._headers,
             timeouts=self._timeouts,
-            max_connections=self._most,
+            max_connections=self._shared.most,
             redactor=self._redactor,
         )
 
@@ -190,11 +183,13 @@ class Line:
                 passage.sent = True
                 reply = await self._send(network, call)
         except Unanswered as silence:
+            self._tell("silence")
             if not silence.retryable:
                 return silence.error, None
             if silence.garbled:
                 passage.worked()
             return silence.error, Trouble("garbled" if silence.garbled else "network")
+        self._tell(f"{reply.status // 100}xx")
         if reply.status < 500:
             passage.worked()
         if not 200 <= reply.status < 300:
@@ -208,6 +203,10 @@ class Line:
         except NotJson as error:
             what = f"'{self.host}' answered {error} where data about {call.about} was expected"
             return UpstreamChanged(what), Trouble("garbled")
+
+    def _tell(self, outcome: str) -> None:
+        if self._shared.listener is not None:
+            self._shared.listener.asked(outcome)
 
     async def _send(self, network: "Network", call: Call) -> Reply:
         headers = {"Content-Type": "application/json"} if call.body is not None else {}
@@ -230,7 +229,7 @@ class Line:
             if not has_token:
                 await self._pace.token()
                 has_token = True
-            async with self._slots:
+            async with self._shared.slots:
                 passage.check()
                 if not self._pace.closed_for(lane):
                     yield

@@ -30,7 +30,7 @@ class Timeouts:
     read: float = 30.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, weakref_slot=True)
 class Reply:
     """What came back, after redaction. `headers` holds the few that are read, lower-case."""
 

@@ -10,15 +10,17 @@ Tokens are compared in constant time, and only their digests are kept.
 
 import hashlib
 import hmac
+import logging
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from civit_mcp.app import Caller, chosen_toolsets
+from civit_mcp.app import Caller, Toolset, chosen_toolsets
 from civit_mcp.config import Settings
 from civit_mcp.errors import NotConfigured
 
+logger = logging.getLogger(__name__)
 #: shorter ones can be guessed
 SHORTEST_TOKEN: Final = 16
 
@@ -64,6 +66,18 @@ class Access:
             if hmac.compare_digest(known, digest):
                 found = caller
         return found
+
+    def warn_of_idle_limits(self, on: frozenset[Toolset]) -> None:
+        """Log each token that is limited to tool sets which the server does not offer."""
+        for _, caller in self.callers:
+            off = caller.sets_beyond(on)
+            if off:
+                logger.warning(
+                    "%s is limited to tool sets of which %s is off; start with --toolsets %s",
+                    caller.name,
+                    ", ".join(off),
+                    ",".join([*sorted(on), *off]),
+                )
 
 
 def _read_file(path: Path) -> list[tuple[bytes, Caller]]:

@@ -14,19 +14,20 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from civit_mcp import __version__
-from civit_mcp.app import CivitServer
+from civit_mcp.app import CivitServer, chosen_toolsets
 from civit_mcp.errors import CivitError
 from civit_mcp.web import twin
 from civit_mcp.web.access import Access
+from civit_mcp.web.calls import Calls
 from civit_mcp.web.gate import LARGEST_BODY, Doorplate, Gate, Places
-from civit_mcp.web.sessions import IDLE, MOST, Sessions
+from civit_mcp.web.sessions import IDLE, MOST, Held, Sessions
 
 #: the gate has looked at Host and Origin before the SDK would
 _CHECKED: Final = TransportSecuritySettings(enable_dns_rebinding_protection=False)
 
 
 def create_app(server: CivitServer, access: Access, places: Places) -> Starlette:
-    """Build the app; one server serves it once."""
+    """Build the app; one server serves it once. Its `state.held` knows what is open."""
     streamable = server.streamable_http_app(
         max_request_body_size=LARGEST_BODY,
         max_sessions=MOST,
@@ -34,10 +35,21 @@ def create_app(server: CivitServer, access: Access, places: Places) -> Starlette
         transport_security=_CHECKED,
     )
     legacy = server.sse_app(max_request_body_size=LARGEST_BODY, transport_security=_CHECKED)
+    access.warn_of_idle_limits(chosen_toolsets(server.app.settings.toolsets))
+    server.middleware.append(Calls())
+    held = Held()
+    metrics = None
+    if server.app.settings.metrics:
+        from civit_mcp.web.metrics import Metrics
+
+        metrics = Metrics(held, server.tool_names)
+        server.middleware.append(metrics.observe)
+        server.app.listener = metrics
     own: list[BaseRoute] = [
         Route("/healthz", _healthy, methods=["GET"]),
         Route("/readyz", _readiness(server), methods=["GET"]),
-        *twin.routes(server),
+        *([Route("/metrics", metrics.endpoint, methods=["GET"])] if metrics else []),
+        *twin.routes(server, on_call=metrics.called if metrics else None),
     ]
 
     @contextlib.asynccontextmanager
@@ -52,18 +64,20 @@ def create_app(server: CivitServer, access: Access, places: Places) -> Starlette
         allow_headers=["*"],
         expose_headers=["Mcp-Session-Id", "WWW-Authenticate"],
     )
-    return Starlette(
+    app = Starlette(
         routes=[*streamable.routes, *legacy.routes, *own],
         # a browser's preflight brings no token, so it is answered between the two checks
         middleware=[
             Middleware(Doorplate, places=places),
             *([cors] if places.origins else []),
             Middleware(Gate, access=access),
-            Middleware(Sessions, path="/mcp"),
+            Middleware(Sessions, held=held, path="/mcp", stream_path="/sse"),
         ],
         exception_handlers={HTTPException: _in_json},
         lifespan=lifespan,
     )
+    app.state.held = held
+    return app
 
 
 async def _in_json(_: Request, error: Exception) -> Response:

@@ -9,23 +9,30 @@ around all of them.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 from urllib.parse import urlsplit
 
 import anyio
-from starlette.datastructures import Headers, QueryParams
+from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
+from mcp.server.auth.provider import AccessToken
+from starlette.datastructures import Headers, MutableHeaders, QueryParams
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from civit_mcp.app import CALLER_KEY
+from civit_mcp.app import CALLER_KEY, Caller
 from civit_mcp.config import is_loopback
 from civit_mcp.web.access import Access
 
 #: bytes of a request body
 LARGEST_BODY: Final = 4 * 1024 * 1024
+#: bytes of a body that need not be read for the connection to go on
+LONG_BODY: Final = 64 * 1024
 #: seconds for a body to arrive
 BODY_TIMEOUT: Final = 30.0
 _PORT: Final = re.compile(r":\d{1,5}$")
+_IPV6: Final = re.compile(r"\[([0-9a-f:.]+)\]")
+_NAME: Final = re.compile(r"[^\[\]:@/%\s]+")
 _SECRET_WORDS: Final = frozenset({"token", "api_key", "apikey", "access_token", "key"})
 
 
@@ -43,8 +50,11 @@ class Places:
 
         A peer on this machine (`from_here`), such as a health check, may use its own names.
         """
-        name = _PORT.sub("", host or "").casefold().strip("[]")
-        if not name or "@" in name or "/" in name:
+        name = _PORT.sub("", host or "").casefold()
+        address = _IPV6.fullmatch(name)
+        if address is not None:
+            name = address[1]
+        elif not _NAME.fullmatch(name):
             return False
         if (self.local or from_here) and is_loopback(name):
             return True
@@ -83,8 +93,8 @@ class Doorplate:
         hosts = headers.getlist("host")
         if len(hosts) != 1 or not self._places.knows_host(hosts[0], from_here=from_here):
             return _answer(421, "This server does not go by that host name")
-        origin = headers.get("origin")
-        if origin is not None and not self._places.knows_origin(origin):
+        origins = headers.getlist("origin")
+        if not all(map(self._places.knows_origin, origins)):
             return _answer(403, "Pages of that origin may not call this server")
         return None
 
@@ -106,7 +116,7 @@ class Gate:
         if refusal is not None:
             await refusal(scope, receive, send)
             return
-        await self._app(scope, _patient_for_a_while(receive), send)
+        await self._app(scope, _patient_for_a_while(receive), _not_for_ever(scope, send))
 
     def _refuse(self, scope: Scope) -> JSONResponse | None:
         headers = Headers(scope=scope)
@@ -119,7 +129,14 @@ class Gate:
         if not length.isdecimal() or int(length) > LARGEST_BODY:
             return _answer(413, f"The body exceeds {LARGEST_BODY} bytes")
         scope.setdefault("state", {})[CALLER_KEY] = caller
+        scope["user"] = _principal(caller)
         return None
+
+
+@lru_cache(maxsize=1024)
+def _principal(caller: Caller) -> AuthenticatedUser:
+    """The caller as the transports know one: what they open answers to nobody else."""
+    return AuthenticatedUser(AccessToken(token="", client_id=repr(caller), scopes=[]))
 
 
 def _token(headers: Headers) -> str | None:
@@ -154,6 +171,20 @@ def _patient_for_a_while(receive: Receive) -> Receive:
         return message
 
     return read
+
+
+def _not_for_ever(scope: Scope, send: Send) -> Send:
+    """Do not take the rest of a long body after the answer: the connection ends with it."""
+    headers = Headers(scope=scope)
+    if "transfer-encoding" not in headers and int(headers.get("content-length", "0")) <= LONG_BODY:
+        return send
+
+    async def close_after(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            MutableHeaders(scope=message)["Connection"] = "close"
+        await send(message)
+
+    return close_after
 
 
 def origins_of(words: Sequence[str]) -> tuple[str, ...]:

@@ -4,14 +4,16 @@ import sys
 from typing import Final
 
 import uvicorn
+from starlette.applications import Starlette
 
 from civit_mcp.app import CivitServer
-from civit_mcp.config import is_loopback
+from civit_mcp.config import LogLevel, is_loopback
 from civit_mcp.errors import NotConfigured
 from civit_mcp.web.access import Access
 from civit_mcp.web.app import create_app
 from civit_mcp.web.gate import Places, origins_of
 from civit_mcp.web.patience import PatientProtocol
+from civit_mcp.web.sessions import Held
 
 #: seconds that open streams get when the server is told to stop
 GRACE: Final = 2
@@ -39,11 +41,20 @@ def serve(server: CivitServer, *, host: str, port: int, no_auth: bool) -> int:
         )
     access = Access.from_settings(settings, no_auth=no_auth)
     places = Places(hosts, origins_of(settings.allowed_origins), local=local)
-    config = uvicorn.Config(
-        create_app(server, access, places),
+    app = create_app(server, access, places)
+    config = configured(app, host=host, port=port, log_level=settings.log_level)
+    running = _Announced(config, access, places, app.state.held)
+    running.run()
+    return 0 if running.started else 1
+
+
+def configured(app: Starlette, *, host: str, port: int, log_level: LogLevel) -> uvicorn.Config:
+    """What holds for every connection."""
+    return uvicorn.Config(
+        app,
         host=host,
         port=port,
-        log_level=settings.log_level.lower(),
+        log_level=log_level.lower(),
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=GRACE,
@@ -53,18 +64,20 @@ def serve(server: CivitServer, *, host: str, port: int, no_auth: bool) -> int:
         http=PatientProtocol,
         log_config=None,
     )
-    running = _Announced(config, access, places)
-    running.run()
-    return 0 if running.started else 1
 
 
 class _Announced(uvicorn.Server):
     """Prints where it is once it really listens."""
 
-    def __init__(self, config: uvicorn.Config, access: Access, places: Places) -> None:
+    def __init__(self, config: uvicorn.Config, access: Access, places: Places, held: Held) -> None:
         super().__init__(config)
         self._access = access
         self._places = places
+        self._held = held
+
+    async def shutdown(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
+        self._held.end_streams()
+        await super().shutdown(sockets)  # type: ignore[arg-type]
 
     async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
         await super().startup(sockets)  # type: ignore[arg-type]

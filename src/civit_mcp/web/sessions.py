@@ -1,18 +1,24 @@
-"""Whose session is whose: a session answers only to the token that opened it.
+"""Whose session is whose, and how many of them and of open streams one token may hold.
 
-The transports keep the sessions; here is only who opened which, and how many one token holds.
+The transports keep the sessions and also tell whose they are; here is who opened how many, so
+that one token cannot use up the room of the others.
 """
 
+import contextlib
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
+from collections.abc import Awaitable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
+import anyio
+from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from civit_mcp.app import CALLER_KEY
+from civit_mcp.web.endings import OneAnswer
 
 HEADER: Final = "mcp-session-id"
 #: seconds without a request after which the transport forgets a session
@@ -20,57 +26,175 @@ IDLE: Final = 1800.0
 #: sessions of all tokens together, and of one of them: one cannot lock the others out
 MOST: Final = 1000
 MOST_OF_ONE: Final = 250
+#: open streams of all tokens together, and of one of them
+MOST_STREAMS: Final = 1000
+MOST_STREAMS_OF_ONE: Final = 250
 
 
 @dataclass(slots=True)
 class _Session:
     owner: object
     seen: float = field(default_factory=time.monotonic)
+    #: requests that are being answered, streams among them
+    busy: int = 0
+
+
+class Held:
+    """The sessions and streams that are open, by who opened them."""
+
+    def __init__(self) -> None:
+        self.known: OrderedDict[str, _Session] = OrderedDict()
+        #: sessions that are being opened, by owner
+        self.opening: Counter[object] = Counter()
+        self.streams: Counter[object] = Counter()
+        self._ends: set[anyio.CancelScope] = set()
+
+    def sessions(self) -> int:
+        """How many sessions are open."""
+        self._drop_idle()
+        return len(self.known)
+
+    def sessions_of(self, owner: object) -> int:
+        """How many a caller holds or is about to hold."""
+        self._drop_idle()
+        held = sum(session.owner == owner for session in self.known.values())
+        return held + self.opening[owner]
+
+    async def stream(self, owner: object, serve: Awaitable[None]) -> bool:
+        """Serve a stream; whether it was ended before its time."""
+        with _one_more(self.streams, owner), anyio.CancelScope() as end:
+            self._ends.add(end)
+            try:
+                await serve
+            finally:
+                self._ends.discard(end)
+        return end.cancelled_caught
+
+    def end_streams(self) -> None:
+        """End every stream now. Nobody else would: a listener may listen for ever."""
+        for end in list(self._ends):
+            end.cancel()
+
+    def _drop_idle(self) -> None:
+        """Forget those that the transport has forgotten."""
+        now = time.monotonic()
+        for name, session in list(self.known.items()):
+            if not session.busy and now - session.seen > IDLE:
+                del self.known[name]
 
 
 class Sessions:
     """ASGI middleware behind the gate."""
 
-    def __init__(self, app: ASGIApp, *, path: str) -> None:
-        """Take the app behind it and the address whose sessions are kept apart."""
+    def __init__(self, app: ASGIApp, *, held: Held, path: str, stream_path: str) -> None:
+        """Take the app behind it, the address that has sessions, and the one of old streams."""
         self._app = app
+        self._held = held
         self._path = path
-        self._known: OrderedDict[str, _Session] = OrderedDict()
+        self._stream_path = stream_path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer for a foreign session or one too many; else watch what is opened and closed."""
-        if scope["type"] != "http" or scope["path"] != self._path:
+        if scope["type"] != "http" or scope["path"] not in (self._path, self._stream_path):
             await self._app(scope, receive, send)
             return
+        headers = Headers(scope=scope)
         owner = scope.get("state", {}).get(CALLER_KEY)
-        asked = Headers(scope=scope).get(HEADER)
-        if asked is None and self._count(owner) >= MOST_OF_ONE:
-            refusal = JSONResponse({"detail": "This token has too many open sessions"}, 429)
+        known = self._held.known.get(headers.get(HEADER, ""))
+        refusal = self._refuse(scope, headers, owner, known)
+        if refusal is not None:
             await refusal(scope, receive, send)
             return
-        known = self._known.get(asked) if asked is not None else None
+        with contextlib.ExitStack() as counted:
+            if known is not None:
+                counted.enter_context(_in_use(known))
+            opening = contextlib.ExitStack()
+            counted.enter_context(opening)
+            if self._opens_session(scope, headers):
+                opening.enter_context(_one_more(self._held.opening, owner))
+            watched = self._watched(scope, headers, owner, send, opening)
+            if not self._opens_stream(scope, headers):
+                await self._app(scope, receive, watched)
+                return
+            answer = OneAnswer(watched)
+            if await self._held.stream(owner, self._app(scope, receive, answer)):
+                await answer.end()
+
+    def _refuse(
+        self, scope: Scope, headers: Headers, owner: object, known: _Session | None
+    ) -> JSONResponse | None:
+        if scope["method"] == "HEAD":
+            # a stream has no head without a body, though routes for GET take HEAD as well
+            return JSONResponse({"detail": "Method Not Allowed"}, 405, {"Allow": "GET"})
         if known is not None and known.owner != owner:
             # not 403: whether another token has such a session is nobody's business
-            await JSONResponse({"detail": "Session not found"}, 404)(scope, receive, send)
-            return
-        if known is not None:
-            known.seen = time.monotonic()
+            return JSONResponse({"detail": "Session not found"}, 404)
+        if self._opens_stream(scope, headers):
+            if self._held.streams[owner] >= MOST_STREAMS_OF_ONE:
+                return JSONResponse({"detail": "This token has too many open streams"}, 429)
+            if self._held.streams.total() >= MOST_STREAMS:
+                return JSONResponse({"detail": "Too many open streams"}, 503)
+        if self._opens_session(scope, headers):
+            if self._held.sessions_of(owner) >= MOST_OF_ONE:
+                return JSONResponse({"detail": "This token has too many open sessions"}, 429)
+            # the transport would refuse too, with a line in the log for each
+            if self._held.sessions() + self._held.opening.total() >= MOST:
+                return JSONResponse({"detail": "Too many open sessions"}, 503)
+        return None
+
+    def _opens_stream(self, scope: Scope, headers: Headers) -> bool:
+        if scope["method"] == "GET":
+            return True
+        # the transport refuses a request whose header and body name different methods
+        return headers.get("mcp-method") == "subscriptions/listen"
+
+    def _opens_session(self, scope: Scope, headers: Headers) -> bool:
+        version = headers.get("mcp-protocol-version")
+        older = version is None or version in HANDSHAKE_PROTOCOL_VERSIONS
+        if self._opens_stream(scope, headers) or scope["path"] != self._path:
+            return False
+        return older and headers.get(HEADER) is None
+
+    def _watched(
+        self,
+        scope: Scope,
+        headers: Headers,
+        owner: object,
+        send: Send,
+        opening: contextlib.ExitStack,
+    ) -> Send:
+        asked, known = headers.get(HEADER), self._held.known
 
         async def watched(message: Message) -> None:
-            if message["type"] == "http.response.start":
+            if message["type"] == "http.response.start" and scope["path"] == self._path:
                 opened = MutableHeaders(scope=message).get(HEADER)
+                # from here on it is open or refused, so it is not counted twice
+                opening.close()
                 if scope["method"] == "DELETE" and asked is not None:
-                    self._known.pop(asked, None)
-                elif opened is not None and opened not in self._known:
-                    self._known[opened] = _Session(owner)
+                    known.pop(asked, None)
+                elif opened is not None and opened not in known and message["status"] < 400:
+                    known[opened] = _Session(owner)
             await send(message)
 
-        await self._app(scope, receive, watched)
+        return watched
 
-    def _count(self, owner: object) -> int:
-        """Sessions that a caller holds; those that the transport has forgotten are dropped."""
-        now = time.monotonic()
-        for name, session in list(self._known.items()):
-            if now - session.seen > IDLE:
-                del self._known[name]
-        return sum(session.owner == owner for session in self._known.values())
+
+@contextlib.contextmanager
+def _in_use(session: _Session) -> Iterator[None]:
+    session.busy += 1
+    try:
+        yield
+    finally:
+        session.busy -= 1
+        session.seen = time.monotonic()
+
+
+@contextlib.contextmanager
+def _one_more(counts: Counter[object], owner: object) -> Iterator[None]:
+    counts[owner] += 1
+    try:
+        yield
+    finally:
+        counts[owner] -= 1
+        if not counts[owner]:
+            del counts[owner]

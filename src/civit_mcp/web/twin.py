@@ -5,6 +5,7 @@ a dependency has its kind as `type`, errors are `{"detail": ...}`.
 """
 
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
@@ -28,9 +29,11 @@ _STATUS: Final = {
 Answered = tuple[Response, Mapping[str, Any]]
 Handler = Callable[[Request], Awaitable[Answered]]
 Endpoint = Callable[[Request], Awaitable[Response]]
+#: tool, outcome, seconds, answer
+OnCall = Callable[[str, str, float, Mapping[str, Any] | None], None]
 
 
-def routes(server: CivitServer) -> list[Route]:
+def routes(server: CivitServer, *, on_call: OnCall | None = None) -> list[Route]:
     """The four routes, each another door to one of the tools, with that tool's limits."""
     twin = _Twin(server)
     table: tuple[tuple[str, str, str, Handler], ...] = (
@@ -40,25 +43,34 @@ def routes(server: CivitServer) -> list[Route]:
         ("GET", "models/civitai-map", "list_catalog", twin.map),
     )
     return [
-        Route(f"{PREFIX}/{path}", _coded(server, tool, handler), methods=[method])
+        Route(f"{PREFIX}/{path}", _coded(server, tool, handler, on_call), methods=[method])
         for method, path, tool, handler in table
     ]
 
 
-def _coded(server: CivitServer, tool: str, handler: Handler) -> Endpoint:
+def _coded(server: CivitServer, tool: str, handler: Handler, on_call: OnCall | None) -> Endpoint:
     async def answer(request: Request) -> Response:
-        caller = caller_of(request)
+        started = time.perf_counter()
+        wrote: Mapping[str, Any] = {}
+        outcome = "fault"
         try:
-            server.must_allow(tool, caller)
-        except CivitError as error:
-            return _refusal(error, 403)
-        try:
+            try:
+                server.must_allow(tool, caller_of(request))
+            except CivitError as error:
+                outcome = error.code
+                return _refusal(error, 403)
             with server.app.serving(request):
                 response, wrote = await handler(request)
+            outcome = "answered" if response.status_code < 400 else "bad_reference"
         except CivitError as error:
+            outcome = error.code
             return _refusal(error, _STATUS[error.code])
+        finally:
+            if on_call is not None:
+                on_call(tool, outcome, time.perf_counter() - started, wrote)
         if wrote.get("change_id"):
             server.live.changed()
+        caller = caller_of(request)
         if caller is not None:
             audit_write(tool, caller, wrote)
         return response

@@ -6,7 +6,7 @@ from typing import Any, Final, NoReturn, TypeVar
 import anyio
 
 from civit_mcp.civitai.envelope import Opened, encode_input, unwrap
-from civit_mcp.civitai.faults import error_of_status
+from civit_mcp.civitai.faults import error_of_status, quoted
 from civit_mcp.civitai.jsontext import NotJson
 from civit_mcp.civitai.queries import Params
 from civit_mcp.civitai.seam import Call
@@ -69,13 +69,15 @@ class Endpoints:
             return answer
         text = self._transport.clean(answer.message)
         if text.startswith("No procedure found"):
-            raise UpstreamChanged(f"CivitAI no longer offers the procedure for {about}: {text}")
+            raise UpstreamChanged(
+                f"CivitAI no longer offers the procedure for {about}: {quoted(text)}"
+            )
         raise error_of_status(
             answer.status,
             text,
             about=about,
             host=self._transport.host,
-            keyed=self._transport.keyed,
+            key_name=self._transport.key_name,
         )
 
 

@@ -28,13 +28,13 @@ from civit_mcp.models.records import (
     ResourceFacts,
     VersionRecord,
 )
+from civit_mcp.models.weights import SHA256_LENGTH
 
 R = TypeVar("R")
 
 _VERSIONS_PER_CALL: Final = 100
 _OWNERS_PER_CALL: Final = 10_000
 _RESOURCES_PER_CALL: Final = 100
-_SHA256_LENGTH: Final = 64
 
 
 class ModelEndpoints(Endpoints):
@@ -174,7 +174,7 @@ class ModelEndpoints(Endpoints):
         self, hashes: Sequence[str], path: str, most: int, read: Callable[[Any], Sequence[R]]
     ) -> list[R]:
         cleaned = (read_hash(text) for text in hashes)
-        unique = dict.fromkeys(h for h in cleaned if h and len(h) == _SHA256_LENGTH)
+        unique = dict.fromkeys(h for h in cleaned if h and len(h) == SHA256_LENGTH)
 
         async def ask(chunk: list[str]) -> Sequence[R]:
             body = json.dumps(chunk).encode()

@@ -12,11 +12,14 @@ from civit_mcp.errors import UpstreamChanged
 from civit_mcp.models.ids import MAX_ID
 from civit_mcp.models.levels import LEGACY_WORDS, NSFW_BITS
 from civit_mcp.models.records import Json
+from civit_mcp.text import one_line
 
 T = TypeVar("T")
 
 _ALL_LEVEL_BITS: Final = 63
 _MOST_COUNT: Final = 2**53
+#: characters; no true name is near it
+_LONGEST_NAME: Final = 500
 _DIGITS: Final = re.compile(r"[0-9]{1,20}")
 _NUMBER: Final = re.compile(
     r"[+-]?(?:[0-9]{1,20}(?:\.[0-9]{0,20})?|\.[0-9]{1,20})(?:[eE][+-]?[0-9]{1,3})?"
@@ -74,11 +77,16 @@ def text(value: Any) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
+def brief(value: Any) -> str | None:
+    """Read a label: one line, and not at length."""
+    return one_line(value, _LONGEST_NAME) or None if isinstance(value, str) else None
+
+
 def name(value: Any) -> str | None:
     """Read a name; all-digit ones may arrive as a number."""
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value) if abs(value) <= _MOST_COUNT else None
-    return text(value)
+    return text(value[:_LONGEST_NAME]) if isinstance(value, str) else None
 
 
 def flag(value: Any) -> bool | None:

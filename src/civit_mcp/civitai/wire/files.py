@@ -6,27 +6,13 @@ from pathlib import PurePosixPath
 from typing import Any, Final
 
 from civit_mcp.civitai.wire.fields import flag, ident, obj, objects, real, text
-from civit_mcp.models.records import EMPTY_HASHES, FileRecord, HashType, Json
+from civit_mcp.models.records import EMPTY_HASHES, FileRecord, Json
+from civit_mcp.models.weights import FORMATS, HASH_LENGTHS, HASH_TYPES, HashType
 
 _HASH_TYPES: Final[Mapping[str, HashType]] = {
-    "autov1": "AutoV1",
-    "autov2": "AutoV2",
-    "autov3": "AutoV3",
-    "sha256": "SHA256",
-    "crc32": "CRC32",
-    "blake3": "BLAKE3",
+    kind.lower(): kind for kinds in HASH_TYPES.values() for kind in kinds
 }
-_HEX: Final = re.compile(r"[0-9A-F]{8,64}")
-_FORMATS: Final = {
-    ".safetensors": "SafeTensor",
-    ".sft": "SafeTensor",
-    ".ckpt": "PickleTensor",
-    ".pt": "PickleTensor",
-    ".pth": "PickleTensor",
-    ".bin": "PickleTensor",
-    ".gguf": "GGUF",
-    ".onnx": "ONNX",
-}
+_HEX: Final = re.compile(rf"[0-9A-F]{{{HASH_LENGTHS[0]},{HASH_LENGTHS[-1]}}}")
 
 
 def read_file(source: Json) -> FileRecord:
@@ -67,7 +53,7 @@ def _size(source: Json) -> float | None:
 
 
 def _format_of(stored: str) -> str | None:
-    return _FORMATS.get(PurePosixPath(stored).suffix.lower())
+    return FORMATS.get(PurePosixPath(stored).suffix.lower().removeprefix("."))
 
 
 def read_hashes(value: Any) -> dict[str, str]:

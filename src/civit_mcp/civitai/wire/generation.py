@@ -3,6 +3,7 @@
 from typing import Any
 
 from civit_mcp.civitai.wire.fields import (
+    brief,
     expect,
     flag,
     ident,
@@ -43,7 +44,7 @@ def read_resource(source: Json) -> ResourceRecord | None:
         model_id=ident(source.get("modelId")),
         model_name=name(source.get("modelName")),
         model_type=text(source.get("modelType")),
-        base_model=text(source.get("baseModel")),
+        base_model=brief(source.get("baseModel")),
         strength=real(source.get("strength")),
     )
     known = resource.version_id or resource.model_id or resource.model_name

@@ -5,6 +5,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
 from civit_mcp.civitai.wire.fields import (
+    brief,
     count,
     flag,
     ident,
@@ -38,7 +39,7 @@ def read_image(source: Json) -> ImageRecord:
         username=name(source.get("username")) or name(obj(source.get("user")).get("username")),
         created_at=text(source.get("createdAt")),
         post_id=ident(source.get("postId")),
-        base_model=text(source.get("baseModel")),
+        base_model=brief(source.get("baseModel")),
         version_ids=_versions(source),
         meta=unwrap_meta(source.get("meta")),
         hide_meta=flag(source.get("hideMeta")),

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from civit_mcp.civitai.wire.fields import (
+    brief,
     count,
     expect,
     flag,
@@ -23,7 +24,7 @@ from civit_mcp.civitai.wire.fields import (
 from civit_mcp.civitai.wire.files import read_file
 from civit_mcp.civitai.wire.images import read_image
 from civit_mcp.errors import UpstreamChanged
-from civit_mcp.models.delivery import parse_time
+from civit_mcp.models.delivery import PRIVATE, parse_time
 from civit_mcp.models.records import Json, ModelRecord, VersionRecord
 
 #: a single element is a list of trigger words when its parts are no longer than this
@@ -101,7 +102,7 @@ def read_version(source: Json, *, parent: Json | None = None) -> VersionRecord |
             or ident((parent or {}).get("id"))
         ),
         name=name(source.get("name")) or "",
-        base_model=text(source.get("baseModel")) or "",
+        base_model=brief(source.get("baseModel")) or "",
         base_model_type=text(source.get("baseModelType")),
         air=text(source.get("air")),
         trigger_words=trigger_words(source.get("trainedWords")),
@@ -110,7 +111,7 @@ def read_version(source: Json, *, parent: Json | None = None) -> VersionRecord |
         published_at=text(source.get("publishedAt")),
         created_at=text(source.get("createdAt")),
         usage_control=text(source.get("usageControl")),
-        availability=text(source.get("availability")),
+        availability=_availability(source, own, parent),
         early_access_until=until,
         early_access_permanent=permanent,
         files=tuple(read_file(file) for file in objects(source.get("files"))),
@@ -123,6 +124,12 @@ def read_version(source: Json, *, parent: Json | None = None) -> VersionRecord |
         model_mode=text(model.get("mode")),
         model_nsfw=flag(model.get("nsfw")),
     )
+
+
+def _availability(source: Json, *models: Json | None) -> str | None:
+    """A version's own word; a private model has no other versions than private ones."""
+    said = [text((model or {}).get("availability")) for model in models]
+    return PRIVATE if PRIVATE in said else text(source.get("availability"))
 
 
 def trigger_words(value: Any) -> tuple[str, ...]:

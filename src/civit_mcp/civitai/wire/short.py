@@ -3,6 +3,7 @@
 from typing import Any
 
 from civit_mcp.civitai.wire.fields import (
+    brief,
     expect,
     flag,
     ident,
@@ -42,7 +43,7 @@ def mini_from(value: Any, *, asked: int, about: str) -> MiniRecord:
         air=air,
         version_name=label or "",
         model_name=name(source.get("modelName")),
-        base_model=text(source.get("baseModel")) or "",
+        base_model=brief(source.get("baseModel")) or "",
         availability=text(source.get("availability")),
         published_at=text(source.get("publishedAt")),
         user_id=ident(source.get("userId")),
@@ -92,7 +93,7 @@ def read_resource_facts(source: Json) -> ResourceFacts | None:
         model_id=ident(model.get("id")),
         model_name=name(model.get("name")),
         model_type=text(model.get("type")),
-        base_model=text(source.get("baseModel")) or "",
+        base_model=brief(source.get("baseModel")) or "",
         air=text(source.get("air")),
         trigger_words=trigger_words(source.get("trainedWords")),
         availability=text(source.get("availability")),

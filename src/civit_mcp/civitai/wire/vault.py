@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 from civit_mcp.civitai.wire.fields import (
+    brief,
     expect,
     flag,
     ident,
@@ -55,7 +56,7 @@ def read_vault_item(source: Json) -> VaultItem | None:
         model_name=name(source.get("modelName")),
         creator=name(source.get("creatorName")),
         type=text(source.get("type")),
-        base_model=text(source.get("baseModel")),
+        base_model=brief(source.get("baseModel")),
         category=text(source.get("category")),
         status=text(source.get("status")),
         added_at=text(source.get("addedAt")),

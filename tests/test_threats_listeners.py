@@ -1,0 +1,136 @@
+"""What a listener may do to a server and to other listeners: be deaf, ask for too much, lie."""
+
+import re
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import anyio
+import httpx
+import pytest
+from mcp import Client, MCPError
+from mcp.client.sse import sse_client
+from mcp.types import ResourceUpdatedNotification
+from pydantic import SecretStr
+
+from civit_mcp import live
+from civit_mcp.config import Settings
+from civit_mcp.sandbox import world
+from civit_mcp.server import create_server
+from tests.civitai_support import until
+from tests.http_kit import BEARER, TOKEN, call_over, connected, head, initialize, modern, served
+
+MODELS = "catalog://models.json"
+# the older revisions' subscriptions are deprecated in the client, and served all the same
+pytestmark = pytest.mark.filterwarnings("ignore::mcp.MCPDeprecationWarning")
+
+
+@pytest.fixture
+def guarded(settings: Settings) -> Settings:
+    return settings.model_copy(update={"token": SecretStr(TOKEN)})
+
+
+@pytest.fixture
+def base(guarded: Settings) -> Iterator[str]:
+    with served(guarded) as address:
+        yield address
+
+
+@contextmanager
+def deaf_subscriber(base: str) -> Iterator[None]:
+    """One who asks for as much as it may, and then reads nothing any more."""
+    with connected(base) as wire, httpx.Client(base_url=base, headers=BEARER) as http:
+        wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        wire.sendall(head("GET", "/sse"))
+        heard = b""
+        while not (found := re.search(rb"/messages/\?session_id=\w+", heard)):
+            heard += wire.recv(1000)
+        place = found.group().decode()
+        http.post(place, json=initialize())
+        http.post(place, json={"jsonrpc": "2.0", "method": "notifications/initialized"})
+        for number in range(live.MAX_URIS):
+            uri = f"catalog://models/{number}".ljust(live.LONGEST_URI, "x")
+            subscribe = {"jsonrpc": "2.0", "id": number + 2, "method": "resources/subscribe"}
+            http.post(place, json={**subscribe, "params": {"uri": uri}})
+        while b'"id":257' not in heard:
+            heard = heard[-100:] + wire.recv(65536)
+        yield
+
+
+async def test_who_never_reads_is_forgotten_and_the_others_are_told(
+    guarded: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "TELL_TIMEOUT", 0.3)
+    server = create_server(guarded)
+    told: list[str] = []
+
+    async def listener(message: Any) -> None:
+        if isinstance(message, ResourceUpdatedNotification):
+            told.append(str(message.params.uri))
+
+    with served(guarded, server=server) as base, deaf_subscriber(base):
+        stream = sse_client(f"{base}/sse", headers=BEARER)
+        async with Client(stream, mode="legacy", message_handler=listener) as client:
+            await client.subscribe_resource(MODELS)
+            assert len(server.live._subscribers) == 2
+            for number in range(200):
+                # megabytes have to pile up in the network before nothing more goes out
+                call = "remove_from_catalog" if number % 2 else "add_to_catalog"
+                await client.call_tool(call, {"version_id": world.DEMO_LORA_VERSION})
+                await until(lambda count=number: len(told) > count)  # type: ignore[misc]  # a default of its own
+                if len(server.live._subscribers) == 1:
+                    break
+
+    assert len(server.live._subscribers) <= 1
+    assert number < 199
+
+
+async def test_one_connection_holds_so_many_subscriptions_and_no_more(settings: Settings) -> None:
+    async with Client(create_server(settings), mode="legacy") as client:
+        for number in range(live.MAX_URIS):
+            await client.subscribe_resource(f"catalog://models/{number}")
+        # asking again for what is held is no further one
+        await client.subscribe_resource("catalog://models/0")
+        with pytest.raises(MCPError, match="at most 256 resources"):
+            await client.subscribe_resource(MODELS)
+        await client.unsubscribe_resource("catalog://models/0")
+        await client.subscribe_resource(MODELS)
+
+
+async def test_a_subscription_to_a_novel_is_refused(settings: Settings) -> None:
+    async with Client(create_server(settings), mode="legacy") as client:
+        with pytest.raises(MCPError, match="1000 characters"):
+            await client.subscribe_resource("catalog://" + "x" * live.LONGEST_URI)
+
+
+@pytest.mark.parametrize(
+    "uris", [[f"catalog://models/{n}" for n in range(300)], ["catalog://" + "x" * 2000]]
+)
+async def test_a_stream_that_wants_to_hear_of_everything_is_refused(
+    base: str, uris: list[str]
+) -> None:
+    headers, body = modern("subscriptions/listen", notifications={"resourceSubscriptions": uris})
+    async with httpx.AsyncClient(headers={**BEARER, **headers}) as http:
+        with anyio.fail_after(5):
+            answer = await http.post(f"{base}/mcp", json=body)
+
+    assert "at most 256 resources" in answer.text
+    assert "result" not in answer.text
+
+
+@pytest.mark.parametrize(
+    "notifications", [None, [], "x", 7, {"resourceSubscriptions": 5}, {"resourceSubscriptions": {}}]
+)
+async def test_a_stream_that_asks_for_nonsense_is_a_client_error_and_no_crash(
+    base: str, notifications: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    headers, body = modern("subscriptions/listen", notifications=notifications)
+    async with httpx.AsyncClient(headers={**BEARER, **headers}) as http:
+        with anyio.fail_after(5):
+            answer = await http.post(f"{base}/mcp", json=body)
+    alive = await call_over(base, "http", "auto", "list_catalog", {})
+
+    assert '"code":-32602' in answer.text
+    assert not alive.is_error
+    assert not [record for record in caplog.records if record.exc_info]
