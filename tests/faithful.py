@@ -12,7 +12,7 @@ Json = dict[str, Any]
 #: what the product says in words of its own, or computes: not CivitAI's numbers
 _OWN = frozenset({
     "description", "description_next", "notes", "size_mb", "licence", "missing", "raw_uri",
-    "catalog_status", "family", "gate",
+    "catalog_status", "family", "gate", "more_words",
 })  # fmt: skip
 _NUMBER = re.compile(r"\d+(?:\.\d+)?|\.\d+")
 
@@ -89,7 +89,8 @@ def same_file(file: Json, files: list[Json]) -> None:
     """A file of an answer against those of the version."""
     (sent,) = [each for each in files if each.get("id") == file.get("id")][:1]
     size = sent.get("sizeKB")
-    assert file.get("size_mb") == (None if size is None else round(size * 1024 / 1e6, 1))
+    whole = None if size is None else size * 1024 / 1e6
+    assert file.get("size_mb") == (whole and (round(whole, 1) or float(f"{whole:.3g}")))
     _one_of(file.get("fp"), [(sent.get("metadata") or {}).get("fp")])
     given = {value.upper() for value in (sent.get("hashes") or {}).values()}
     assert set(file.get("hashes", {}).values()) <= given

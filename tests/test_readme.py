@@ -129,7 +129,10 @@ def test_every_dependency_has_its_reason() -> None:
 
 
 def test_every_dependency_is_used() -> None:
-    names = {"beautifulsoup4": "bs4", "pydantic-settings": "pydantic_settings", "pyyaml": "yaml"}
+    names = {
+        "beautifulsoup4": "bs4", "prometheus-client": "prometheus_client",
+        "pydantic-settings": "pydantic_settings", "pyyaml": "yaml",
+    }  # fmt: skip
     # Windows alone has no database of time zones; zoneinfo finds this one by itself
     unseen = {"tzdata"}
     source = "\n".join(path.read_text("utf-8") for path in (ROOT / "src").rglob("*.py"))

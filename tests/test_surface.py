@@ -9,6 +9,8 @@ import json
 import os
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
+from xml.etree.ElementTree import fromstring
 
 import pytest
 from mcp import Client
@@ -116,3 +118,32 @@ async def test_an_optional_field_of_a_row_is_absent_rather_than_null(settings: S
 
 def test_the_tools_of_sets_that_are_off_are_known_by_name() -> None:
     assert {tool.name: tool.toolset for tool in ALL_TOOLS} == dict(SET_OF)
+
+
+async def test_server_resources_and_prompts_have_small_pictures_of_their_own(
+    settings: Settings, era: str
+) -> None:
+    async with Client(create_server(settings), mode=era) as client:
+        server = client.server_info
+        resources = (await client.list_resources()).resources
+        templates = (await client.list_resource_templates()).resource_templates
+        prompts = (await client.list_prompts()).prompts
+    assert server is not None
+    kinds = {
+        "server": {str(server.icons)},
+        "catalog": {str(r.icons) for r in resources if str(r.uri).startswith("catalog:")}
+        | {str(t.icons) for t in templates if t.uri_template.startswith("catalog:")},
+        "civitai": {str(t.icons) for t in templates if t.uri_template.startswith("civitai:")},
+        "prompts": {str(prompt.icons) for prompt in prompts},
+    }
+    assert [len(pictures) for pictures in kinds.values()] == [1, 1, 1, 1]
+    assert len(set().union(*kinds.values())) == len(kinds)
+
+    pictured: list[Any] = [server, *templates, *prompts]
+    for icon in [icon for one in pictured for icon in one.icons]:
+        kind, _, drawing = icon.src.partition(",")
+        assert kind == "data:image/svg+xml"
+        assert fromstring(unquote(drawing)).tag == "{http://www.w3.org/2000/svg}svg"
+    # every answer of the modern era carries it
+    stamped = server.model_dump(mode="json", by_alias=True, exclude_none=True)["icons"]
+    assert len(json.dumps(stamped, separators=(",", ":"))) < 200

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from mcp import Client
 from pydantic import SecretStr
 
+from civit_mcp.catalog import Roots
 from civit_mcp.config import Settings
 from civit_mcp.errors import BadReference, NotConfigured
 from civit_mcp.sandbox import Sandbox, world
@@ -254,23 +255,24 @@ def test_a_link_inside_the_root_is_followed_and_a_pipe_is_not_read(tmp_path: Pat
     (root / "gone.safetensors").symlink_to(disk / "no such file")
     os.mkfifo(root / "pipe.safetensors")
 
-    assert [file.shown for file in model_files(root, ["."])] == ["linked.safetensors"]
+    roots = Roots.at(root)
+    assert [file.shown for file in model_files(roots, ".").files] == ["linked.safetensors"]
     with pytest.raises(BadReference):
-        model_files(root, ["pipe.safetensors"])
+        model_files(roots, "pipe.safetensors")
     with pytest.raises(BadReference):
-        model_files(root, [str(disk / "big.safetensors")])
+        model_files(roots, str(disk / "big.safetensors"))
     with pytest.raises(NotConfigured):
-        model_files(None, ["."])
+        model_files(Roots.at(None), ".")
 
 
 @given(st.text(max_size=60))
 def test_any_path_is_inside_or_refused(text: str) -> None:
     root = Path(__file__).parent / "surface"
     try:
-        found = model_files(root, [text])
+        found = model_files(Roots.at(root), text)
     except BadReference:
         return
-    assert all(file.path.is_relative_to(root) for file in found)
+    assert all(file.path.is_relative_to(root) for file in found.files)
 
 
 @given(header=st.binary(max_size=40), tensors=st.binary(max_size=200))

@@ -4,6 +4,7 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from mcp.server.mcpserver import ResourceSecurity
 from mcp.types import (
     Completion,
     CompletionArgument,
@@ -12,18 +13,21 @@ from mcp.types import (
     ResourceTemplateReference,
 )
 
-from civit_mcp.app import App, CivitServer
+from civit_mcp.app import App, CivitServer, current_caller, icons
 from civit_mcp.errors import CivitError
 from civit_mcp.models.catalogued import CatalogName
 
 JSON: Final = "application/json"
 MAX_COMPLETIONS: Final = 100
+#: a category is looked up by its name, which other programs may have made of anything; no file
+#: is opened by it
+_AS_WRITTEN: Final = ResourceSecurity(exempt_params={"category"})
 
 
 def register(server: CivitServer) -> None:
     """Give the server every resource, template and completion."""
     _Readers(server.app).register(server)
-    _register_completion(server, server.app)
+    _register_completion(server)
 
 
 class _Readers:
@@ -87,7 +91,15 @@ class _Readers:
             ),
         )
         for uri, name, description, function in table:
-            server.resource(uri, name=name, description=description, mime_type=JSON)(function)
+            icon = icons.CATALOG if uri.startswith("catalog:") else icons.CIVITAI
+            server.resource(
+                uri,
+                name=name,
+                description=description,
+                mime_type=JSON,
+                icons=icon,
+                security=_AS_WRITTEN if "{category}" in uri else None,
+            )(function)
 
     async def models_file(self) -> str:
         return await self._file("models")
@@ -114,13 +126,15 @@ class _Readers:
     async def model(self, model_id: str) -> str:
         from civit_mcp.usecases import lookup
 
-        return (await lookup.get_model(self.app.desk_now(), model_id, [])).model_dump_json()
+        return (
+            await lookup.get_model(self.app.desk_now(), model_id, [], whole=True)
+        ).model_dump_json()
 
     async def version(self, version_id: str) -> str:
         from civit_mcp.usecases import lookup
 
         desk = self.app.desk_now()
-        return (await lookup.get_model_version(desk, version_id, [])).model_dump_json()
+        return (await lookup.get_model_version(desk, version_id, [], whole=True)).model_dump_json()
 
     async def raw_generation_data(self, image_id: str) -> str:
         from civit_mcp.usecases import generation
@@ -131,13 +145,15 @@ class _Readers:
     async def enums(self) -> str:
         from civit_mcp.usecases import directory
 
-        return (await directory.list_enums(self.app.desk_now())).model_dump_json()
+        return (await directory.list_enums(self.app.desk_now(), whole=True)).model_dump_json()
 
     async def enums_of_kind(self, kind: str) -> str:
         from civit_mcp.usecases import directory
 
         known = directory.known_kind(kind)
-        return (await directory.list_enums(self.app.desk_now(), known)).model_dump_json()
+        return (
+            await directory.list_enums(self.app.desk_now(), known, whole=True)
+        ).model_dump_json()
 
     async def _file(self, name: CatalogName) -> str:
         from civit_mcp.usecases import shelving
@@ -150,7 +166,7 @@ class _Readers:
         return await inventory.category_text(self.app.desk_now(), name, category)
 
 
-def _register_completion(server: CivitServer, app: App) -> None:
+def _register_completion(server: CivitServer) -> None:
     @server.completion()  # type: ignore[no-untyped-call, untyped-decorator]  # as the SDK ships it
     async def complete(
         ref: PromptReference | ResourceTemplateReference,
@@ -159,9 +175,9 @@ def _register_completion(server: CivitServer, app: App) -> None:
     ) -> Completion | None:
         del context
         try:
-            words = await _words(app, ref, argument.name)
+            words = await _words(server, ref, argument.name)
         except CivitError:
-            # a catalog that cannot be read suggests nothing; reading it says why
+            # a catalog that cannot be read, or may not be, suggests nothing; reading it says why
             return None
         typed = argument.value.casefold()
         holding = [word for word in words if typed in word.casefold()]
@@ -175,18 +191,27 @@ def _register_completion(server: CivitServer, app: App) -> None:
 
 
 async def _words(
-    app: App, ref: PromptReference | ResourceTemplateReference, argument: str
+    server: CivitServer, ref: PromptReference | ResourceTemplateReference, argument: str
 ) -> list[str]:
-    """What may stand in an argument: filter words, the catalog's categories and version ids."""
+    """What may stand in an argument: filter words, else what the catalog has of the kind."""
     from civit_mcp.usecases import directory
 
     words = directory.filter_words(argument)
-    if words or isinstance(ref, PromptReference):
+    if words:
         return list(words)
-    entries = (await app.desk_now().snapshot()).entries
-    if argument == "category":
+    caller = current_caller.get()
+    if caller is not None:
+        # what the catalog holds is not told by the back door
+        server.must_allow("list_catalog", caller)
+    entries = (await server.app.desk_now().snapshot()).entries
+    found: list[str | None] = []
+    if argument == "category" and isinstance(ref, ResourceTemplateReference):
         name = "loras" if "loras" in ref.uri else "models"
-        return list(dict.fromkeys(e.category_id for e in entries if e.catalog == name))
-    if argument == "version_id":
-        return list(dict.fromkeys(e.version_id for e in entries if e.version_id))
-    return []
+        found = [entry.category_id for entry in entries if entry.catalog == name]
+    elif argument == "version_id":
+        found = [entry.version_id for entry in entries]
+    elif argument == "model_id":
+        found = [entry.model_id for entry in entries]
+    elif argument == "focus":
+        found = [*(e.category_id for e in entries), *(e.base_model for e in entries)]
+    return list(dict.fromkeys(word for word in found if word))

@@ -10,7 +10,7 @@ from mcp.server import CacheHint
 from mcp.server.mcpserver.prompts.base import Prompt, PromptArgument
 
 from civit_mcp import __version__, resources
-from civit_mcp.app import App, CivitServer, chosen_toolsets
+from civit_mcp.app import App, CivitServer, chosen_toolsets, icons
 from civit_mcp.config import Settings
 from civit_mcp.prompts import PromptText, load_prompts
 from civit_mcp.tools import SET_OF, tools_of
@@ -33,6 +33,7 @@ def create_server(settings: Settings, *, app: App | None = None) -> CivitServer:
         name="civit-mcp",
         title="civit-mcp",
         version=__version__,
+        icons=icons.SERVER,
         instructions=INSTRUCTIONS,
         log_level=settings.log_level,
         cache_hints={
@@ -66,6 +67,7 @@ def _as_mcp_prompt(text: PromptText) -> Prompt:
             PromptArgument(name=a.name, description=a.description, required=a.required)
             for a in text.arguments
         ],
+        icons=icons.PLAN,
         fn=render_for(text),
         context_kwarg=None,
     )

@@ -14,6 +14,7 @@ from civit_mcp.catalog.presence import place
 from civit_mcp.catalog.snapshot import Snapshot
 from civit_mcp.catalog.table import Entry, text_of
 from civit_mcp.models.catalogued import ExportFormat
+from civit_mcp.models.ids import plain_id
 
 #: format -> how its files end
 SUFFIXES: Final[Mapping[ExportFormat, str]] = {
@@ -83,9 +84,9 @@ def _locked(entry: Entry) -> dict[str, Any]:
         "size_gb": entry.size_gb,
         "base_model": entry.base_model,
         "source": entry.source,
-        "civitai_model_id": entry.model_id,
-        "civitai_version_id": entry.version_id,
-        "civitai_file_id": entry.file_id,
+        "civitai_model_id": plain_id(entry.model_id),
+        "civitai_version_id": plain_id(entry.version_id),
+        "civitai_file_id": plain_id(entry.file_id),
         "url": address_of(entry),
     }
     return {name: value for name, value in facts.items() if value not in (None, "")}

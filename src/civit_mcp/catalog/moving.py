@@ -1,5 +1,6 @@
 """Deciding what taking out an entry, or putting it elsewhere, makes of the catalog."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -16,6 +17,10 @@ from civit_mcp.models.catalogued import CatalogName, ChangeAnswer, PromoteAnswer
 
 #: stands for a models root where none is set
 _ANY: Final = Path("models")
+#: characters that a category's id may have when it is made here
+_CATEGORY_LENGTH: Final = 80
+#: entries that an answer names
+_MOST_TOLD: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,13 +110,17 @@ def demote(snapshot: Snapshot, address: Address) -> Moved:
     existing = [one.id for one in snapshot.sources["models"].categories]
     category = routing.fitting(("loras",), existing) or "loras"
     into = put_in("models", category, routing.category_name(category), entry.text)
-    notes = [
+    alike = [
         f"models.json has '{other.file}' in '{other.dest}' too, which is not the same model; "
         "both are kept"
         for other in snapshot.by_file(entry.file)
         if other.catalog == "models"
     ]
-    answer = _said("demoted", entry, catalog="models", category=category, notes=notes[:5])
+    notes = alike[:_MOST_TOLD]
+    if len(alike) > len(notes):
+        more = len(alike) - len(notes)
+        notes.append(f"{more} more have its file name; list_catalog finds all by it as query")
+    answer = _said("demoted", entry, catalog="models", category=category, notes=notes)
     return Moved(answer, (into, taken_out(entry)))
 
 
@@ -150,9 +159,8 @@ def move(snapshot: Snapshot, address: Address, *, category: str | None, dest: st
     home = entry.category_id
     if category is not None:
         existing = [one.id for one in snapshot.sources[entry.catalog].categories]
-        home = routing.fitting((category.strip(),), existing) or category.strip()
-        if not home:
-            raise BadReference("a category needs a name", "pass a category id")
+        # one that another program made is taken whatever its name is
+        home = routing.fitting((category.strip(),), existing) or _new_category(category)
     folder = entry.dest if dest is None else _safe_dest(snapshot, dest)
     if home != entry.category_id:
         name = routing.category_name(home)
@@ -162,6 +170,25 @@ def move(snapshot: Snapshot, address: Address, *, category: str | None, dest: st
     else:
         return Moved(_said("unchanged", entry), ())
     return Moved(_said("moved", entry, category=home, dest=folder, notes=notes), edits)
+
+
+def _new_category(text: str) -> str:
+    """The id of a category to make: a name that people can read and that an address can hold."""
+    name = text.strip()
+    if not name:
+        raise BadReference("a category needs a name", "pass a category id")
+    if len(name) > _CATEGORY_LENGTH:
+        raise BadReference(
+            f"a category's name has up to {_CATEGORY_LENGTH} characters, this one {len(name)}",
+            "pass a shorter one",
+        )
+    if name != naming.clean(name) or not name.strip(".") or re.search(r"[/\\]", name):
+        raise BadReference(
+            f"'{naming.clean(name)}' cannot be a category's name: that is one line of text, more "
+            "than dots, without slashes, backslashes and control characters",
+            "pass a name like 'style_loras'",
+        )
+    return name
 
 
 def _safe_dest(snapshot: Snapshot, dest: str) -> str:

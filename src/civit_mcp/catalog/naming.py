@@ -8,6 +8,7 @@ from typing import Final
 
 from civit_mcp.files import STAGE_ROOM
 from civit_mcp.models.records import FileRecord, VersionRecord
+from civit_mcp.models.weights import MODEL_FILE
 
 #: bytes that a file name may have: the usual 255, less what a partial download adds
 NAME_BYTES: Final = 255 - STAGE_ROOM
@@ -16,13 +17,10 @@ _RESERVED: Final = frozenset(
     {"con", "prn", "aux", "nul", "conin$", "conout$", "clock$"}
     | {f"{port}{n}" for port in ("com", "lpt") for n in "0123456789¹²³"}
 )
-#: characters that turn the reading direction and so can disguise an extension
-_BIDI: Final = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+#: without a shape of their own, but needed to write: some scripts and pictures join with them
+_JOINERS: Final = frozenset("\u200c\u200d")
 _DROPPED: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})
 _SUFFIX: Final = re.compile(r"\.[A-Za-z0-9]{1,16}$")
-_WEIGHT_SUFFIX: Final = re.compile(
-    r"\.(safetensors|sft|ckpt|pt|pth|bin|gguf|onnx|zip)$", re.IGNORECASE
-)
 
 
 def clean(text: str) -> str:
@@ -30,9 +28,14 @@ def clean(text: str) -> str:
     shown = "".join(
         " " if character.isspace() or unicodedata.category(character) in _DROPPED else character
         for character in text
-        if character not in _BIDI
+        if not _hides(character)
     )
     return " ".join(shown.split())
+
+
+def _hides(character: str) -> bool:
+    """Whether it can hide words, or turn the reading direction and so disguise an extension."""
+    return unicodedata.category(character) == "Cf" and character not in _JOINERS
 
 
 def display_name(version: VersionRecord, file: FileRecord) -> str:
@@ -59,7 +62,7 @@ def safe_file_name(text: str) -> str:
     kept = "".join(
         character
         for character in last
-        if character not in _BIDI and unicodedata.category(character) not in _DROPPED
+        if not _hides(character) and unicodedata.category(character) not in _DROPPED
     )
     kept = re.sub(r'[<>:"|?*]', "_", kept).rstrip(". ")
     suffix = _suffix(kept)
@@ -93,7 +96,7 @@ def key(name: str) -> str:
 def stem_key(text: str) -> str:
     """A name as people type it: no folder, no extension, case and separators levelled."""
     last = re.split(r"[/\\]", text.strip())[-1]
-    bare = _WEIGHT_SUFFIX.sub("", last)
+    bare = MODEL_FILE.sub("", last)
     levelled = unicodedata.normalize("NFKC", bare).casefold()
     return re.sub(r"[\s_\-.]+", "_", levelled).strip("_")
 

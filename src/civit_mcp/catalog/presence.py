@@ -8,15 +8,18 @@ one or several folders, a line each.
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Final
 
 EXTRA_PATHS: Final = "extra_model_paths.yaml"
 #: a file of paths this large is something else
 _MAX_BYTES: Final = 1_000_000
+#: folders that one walk goes into; a link may lead to a whole disk
+_MOST_FOLDERS: Final = 50_000
 #: two names that ComfyUI has for the same kind of model
 _SAME_KIND: Final = (frozenset({"text_encoders", "clip"}), frozenset({"diffusion_models", "unet"}))
 
@@ -53,7 +56,14 @@ class Roots:
             return
         yield first
         assert self.root is not None
-        kind, *below = first.relative_to(self.root).parts
+        yield from self.beside(first.relative_to(self.root))
+
+    def beside(self, place: PurePath) -> Iterator[Path]:
+        """Where ComfyUI looks besides the root for what is at `place` below the root."""
+        if self.root is None or not place.parts:
+            yield from (folder for folder in self.folders if folder != self.root)
+            return
+        kind, *below = place.parts
         for name in _names_of(kind):
             if name != kind:
                 yield self.root.joinpath(name, *below)
@@ -100,6 +110,55 @@ class Roots:
             if folder not in kinds.setdefault(kind, []):
                 kinds[kind].append(folder)
         return {kind: tuple(folders) for kind, folders in kinds.items()}, tuple(notes)
+
+
+class Below:
+    """Every file below some folders, but no hidden ones.
+
+    Links to folders are followed, as ComfyUI does. A folder that is reached in several ways is
+    gone through once, by its own path where that is below the folders too: links that go round
+    in circles end.
+    """
+
+    def __init__(self, tops: Sequence[Path]) -> None:
+        """Take the folders; nothing is looked at before somebody iterates."""
+        self._tops = tops
+        self._seen: set[tuple[int, int]] = set()
+        #: there were more folders than anybody goes through
+        self.cut = False
+
+    def __iter__(self) -> Iterator[Path]:
+        waiting = deque(self._tops)
+        while waiting:
+            for where, folders, names in os.walk(waiting.popleft(), followlinks=True):
+                if not self._is_new(where):
+                    folders.clear()
+                    continue
+                if len(self._seen) > _MOST_FOLDERS:
+                    self.cut = True
+                    return
+                shown = sorted(name for name in folders if not name.startswith("."))
+                links = [name for name in shown if _is_link(Path(where, name))]
+                # links go last, so that a folder is known by its own path
+                waiting.extend(Path(where, name) for name in links)
+                folders[:] = [name for name in shown if name not in links]
+                yield from (Path(where, name) for name in sorted(names) if name[0] != ".")
+
+    def _is_new(self, folder: str) -> bool:
+        try:
+            found = Path(folder).stat()
+        except OSError:  # gone by now
+            return False
+        before = len(self._seen)
+        self._seen.add((found.st_dev, found.st_ino))
+        return len(self._seen) > before
+
+
+def _is_link(path: Path) -> bool:
+    try:
+        return path.is_symlink()
+    except OSError:  # its folder may be listed, but not entered
+        return False
 
 
 def is_model(path: Path) -> bool:

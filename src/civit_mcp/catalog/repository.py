@@ -119,10 +119,12 @@ class Catalog:
 
         whole = self._run(decide, dry_run=dry_run)
         shown = {"change_id": whole.change_id, "dry_run": whole.dry_run}
-        answers = [outcome.model_copy(update=shown) for outcome in outcomes]
+        answers = [
+            outcome.model_copy(update={**shown, "notes": [*outcome.notes, *whole.notes]})
+            for outcome in outcomes
+        ]
         if answers:
-            notes = [*answers[0].notes, *whole.notes]
-            answers[0] = answers[0].model_copy(update={"diff": whole.diff, "notes": notes})
+            answers[0] = answers[0].model_copy(update={"diff": whole.diff})
         return answers
 
     def promote(self, version_id: int | str, *, dry_run: bool = False) -> PromoteAnswer:
@@ -186,8 +188,7 @@ class Catalog:
             changes = self.history()
             change = undoing.to_undo(changes, change_id)
             edits = undoing.inverse(state.documents, changes, change)
-            notes = [f"took back '{change.verb}' of {change.time}"]
-            answer = ChangeAnswer(status="undone", undoes=change.id, notes=notes)
+            answer = undoing.told(change, edits)
             return self._decided("undo", change.version_id, answer, edits, undoes=change.id)
 
         return self._run(decide, dry_run=dry_run)

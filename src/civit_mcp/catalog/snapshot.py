@@ -1,5 +1,6 @@
 """The catalog at one moment, for reading."""
 
+import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -10,6 +11,7 @@ from civit_mcp.catalog.document import Document
 from civit_mcp.catalog.naming import stem_key
 from civit_mcp.catalog.presence import Roots
 from civit_mcp.catalog.table import Entry, Table, id_text, text_of
+from civit_mcp.grounds import current_grounds
 from civit_mcp.models.catalogued import CatalogName
 from civit_mcp.models.facts import CatalogStatus
 
@@ -135,4 +137,24 @@ class Snapshot:
         """Look whether the entry's file is there; `not_found` without an entry."""
         if entry is None:
             return "not_found"
-        return "present" if self.roots.find(entry.dest, entry.file) else "missing"
+        roots, dest, file = self.roots, entry.dest, entry.file
+        there = roots.find(dest, file) is not None
+        grounds = current_grounds()
+        if grounds is not None:
+            grounds.add(lambda: (roots.find(dest, file) is not None) is there, on_disk=True)
+        return "present" if there else "missing"
+
+    def recognizer(self) -> Callable[["Snapshot"], bool]:
+        """Tell whether another snapshot is of the same state, without keeping this one alive.
+
+        The model files on the disk are no part of it.
+        """
+        roots = self.roots
+        documents = {name: weakref.ref(document) for name, document in self.sources.items()}
+
+        def is_same(other: Snapshot) -> bool:
+            return other.roots == roots and all(
+                document is documents[name]() for name, document in other.sources.items()
+            )
+
+        return is_same

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate, islice
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any
 
 from civit_mcp.catalog.document import Category, Document
 from civit_mcp.catalog.naming import key, stem_key
 from civit_mcp.models.catalogued import CatalogName
+from civit_mcp.models.weights import SHA256_LENGTH
 
-_HASH_LENGTH: Final = 64
 Spots = Mapping[Any, int | list[int]]
 
 
@@ -158,7 +158,7 @@ class Table:
 
     def of_hash(self, sha256: str) -> list[Entry]:
         """Entries with that content."""
-        return self._at(self._hashes.get(sha256)) if len(sha256) == _HASH_LENGTH else []
+        return self._at(self._hashes.get(sha256)) if len(sha256) == SHA256_LENGTH else []
 
     def has_file(self, file_key: str) -> bool:
         """Whether an entry's file has that `naming.key`."""

@@ -5,7 +5,7 @@ when something that happened since would be lost or doubled by it.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from civit_mcp.catalog import naming
 from civit_mcp.catalog.amend import amended
@@ -14,9 +14,11 @@ from civit_mcp.catalog.document import Document
 from civit_mcp.catalog.table import text_of
 from civit_mcp.catalog.verbs import folder_key
 from civit_mcp.errors import Conflict, NotFound
-from civit_mcp.models.catalogued import CatalogName
+from civit_mcp.models.catalogued import CatalogName, ChangeAnswer
 
 Documents = Mapping[CatalogName, Document]
+#: entries, places and fields that an answer names
+_MOST_TOLD: Final = 5
 
 
 def to_undo(changes: Sequence[Change], change_id: str | None) -> Change:
@@ -91,6 +93,64 @@ def inverse(documents: Documents, changes: Sequence[Change], change: Change) -> 
         *(edit for edit in planned if edit.action == "insert"),
         *(edit for edit in planned if edit.action != "insert"),
     )
+
+
+def told(change: Change, edits: Sequence[Edit]) -> ChangeAnswer:
+    """The answer about a change that `edits` take back: what it was, and what is where now.
+
+    An entry that the change brought in stands nowhere now; then it is told where it stood.
+    """
+    by_file: dict[str, list[Edit]] = {}
+    for edit in edits:
+        by_file.setdefault(_fact(edit, "file"), []).append(edit)
+    words = [_words(file, group) for file, group in by_file.items()]
+    said = "; ".join(words[:_MOST_TOLD])
+    if len(words) > _MOST_TOLD:
+        said += f"; and so {len(words) - _MOST_TOLD} entries more"
+    note = f"took back '{change.verb}' of {change.time}"
+    answer = ChangeAnswer(
+        status="undone", undoes=change.id, notes=[f"{note}: {said}" if said else note]
+    )
+    if len(by_file) != 1:
+        return answer
+    # what comes in comes first
+    place = edits[0]
+    facts = {name: _fact(place, name) or None for name in ("file", "name", "dest")}
+    return answer.model_copy(
+        update={**facts, "catalog": place.catalog, "category": text_of(place.category)}
+    )
+
+
+def _words(file: str, edits: Sequence[Edit]) -> str:
+    """What the edits of one model file's entries do, in words."""
+    parts: dict[str, None] = {}
+    for edit in edits:
+        place = f"{edit.catalog}.json, category '{naming.clean(edit.category)[:80]}'"
+        match edit.action:
+            case "insert":
+                parts[f"is back in {place}"] = None
+            case "remove":
+                parts[f"is out of {place}"] = None
+            case "replace":
+                fields = _differing(edit.was or "null", edit.entry)
+                parts[f"in {place} has its former {fields}"] = None
+    return f"'{naming.clean(file)[:120]}' {' and '.join(list(parts)[:_MOST_TOLD])}"
+
+
+def _differing(one: str, other: str) -> str:
+    """Names of the fields in which two entries differ."""
+    old, new = Document.value_of(one), Document.value_of(other)
+    if not isinstance(old, dict) or not isinstance(new, dict):
+        return "content"
+    names = [key for key in {**new, **old} if old.get(key) != new.get(key)]
+    shown = [f"'{naming.clean(key)[:40]}'" for key in names[:_MOST_TOLD]]
+    more = [f"{len(names) - len(shown)} more"] if len(names) > len(shown) else []
+    return ", ".join([*shown, *more]) or "spelling"
+
+
+def _fact(edit: Edit, name: str) -> str:
+    said = Document.value_of(edit.entry)
+    return text_of(said.get(name)) if isinstance(said, dict) else ""
 
 
 def _place(changes: Sequence[Change], change: Change) -> int:

@@ -24,7 +24,9 @@ class Address:
     catalog: CatalogName | None = None
 
     def __str__(self) -> str:
-        return f"file '{self.file}'" if self.version_id is None else f"version '{self.version_id}'"
+        if self.version_id is None:
+            return f"file '{(self.file or '')[:200]}'"
+        return f"version '{str(self.version_id)[:200]}'"
 
 
 def locate(snapshot: Snapshot, address: Address) -> list[Entry]:

@@ -1,7 +1,6 @@
 """What is wrong with a catalog: held against the disk, and against itself. Reads only."""
 
 import hashlib
-import os
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
@@ -9,16 +8,20 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from civit_mcp.catalog.naming import key, stem_key
-from civit_mcp.catalog.presence import Roots, is_model, place
+from civit_mcp.catalog.presence import Below, Roots, is_model, place
 from civit_mcp.catalog.snapshot import Snapshot
 from civit_mcp.catalog.table import Entry, text_of
 from civit_mcp.catalog.verbs import folder_key
 from civit_mcp.models.catalogued import Problem, ProblemRow
+from civit_mcp.models.ids import plain_id
+from civit_mcp.models.weights import SHA256_LENGTH
 
 #: told how many entries of how many are done
 Progress = Callable[[int, int], None]
 _PIECE: Final = 1 << 20
-_HASH: Final = re.compile(r"[0-9A-F]{64}")
+#: bytes between two looks at whether a file is still wanted
+_WATCH: Final = 1 << 26
+_HASH: Final = re.compile(rf"[0-9A-F]{{{SHA256_LENGTH}}}")
 _NOISE: Final = re.compile(r"(?:^|_)(high|low)_?noise(?=_|$)|(?:^|_)(high|low)(?=_|$)")
 #: files on the disk that are looked at when something is missing
 _MOST_FILES: Final = 200_000
@@ -38,6 +41,16 @@ class Hasher:
     def __init__(self) -> None:
         """Begin with nothing."""
         self._known: dict[Path, tuple[_Stamp, str]] = {}
+        self._between: Callable[[float], None] | None = None
+
+    def watched(self, between: Callable[[float], None]) -> "Hasher":
+        """The same hashes for one piece of work.
+
+        `between` is told now and then what share of a file is read, and may raise to stop.
+        """
+        hasher = Hasher()
+        hasher._known, hasher._between = self._known, between
+        return hasher
 
     def of(self, path: Path) -> str | None:
         """The hash of a file in upper case; None when it cannot be read."""
@@ -51,6 +64,8 @@ class Hasher:
             with path.open("rb") as stream:
                 while piece := stream.read(_PIECE):
                     sha.update(piece)
+                    if self._between is not None and stream.tell() % _WATCH == 0:
+                        self._between(min(1.0, stream.tell() / found.st_size))
         except (OSError, ValueError):
             return None
         value = sha.hexdigest().upper()
@@ -60,13 +75,12 @@ class Hasher:
 
 def row(problem: Problem, entry: Entry, detail: str | None = None) -> ProblemRow:
     """One problem of one entry."""
-    version_id = entry.version_id
     return ProblemRow(
         problem=problem,
         file=entry.file,
         catalog=entry.catalog,
         dest=entry.dest,
-        version_id=int(version_id) if version_id and version_id.isdecimal() else version_id,
+        version_id=plain_id(entry.version_id),
         detail=detail,
     )
 
@@ -123,7 +137,7 @@ def _absent(entry: Entry, roots: Roots, search: "_Search", hasher: Hasher | None
         for path in search.sized(entry.size_gb):
             if hasher.of(path) == entry.hash:
                 return row("elsewhere", entry, f"the same content is '{path}'")
-    return row("missing", entry)
+    return row("missing", entry, search.unfinished)
 
 
 def fits(size: int, size_gb: float | None) -> bool:
@@ -150,6 +164,8 @@ class _Search:
         self._roots = roots
         self._files: list[tuple[Path, int]] | None = None
         self._names: dict[str, list[Path]] = defaultdict(list)
+        #: what is to be said where a file is not found; None when every file was looked at
+        self.unfinished: str | None = None
 
     def named(self, file: str) -> list[Path]:
         """Files of that name in any folder."""
@@ -163,22 +179,20 @@ class _Search:
     def _walk(self) -> list[tuple[Path, int]]:
         if self._files is None:
             self._files = []
-            for folder in self._roots.folders:
-                for path in _files_below(folder):
-                    if len(self._files) >= _MOST_FILES:
-                        break
-                    if is_model(path):
-                        self._files.append((path, _size(path)))
-                        self._names[key(path.name)].append(path)
+            below = Below(self._roots.folders)
+            for path in below:
+                if len(self._files) >= _MOST_FILES:
+                    below.cut = True
+                    break
+                if is_model(path):
+                    self._files.append((path, _size(path)))
+                    self._names[key(path.name)].append(path)
+            if below.cut:
+                self.unfinished = (
+                    f"it may stand elsewhere: only the first {len(self._files)} files below the "
+                    "models root and ComfyUI's other folders were looked at"
+                )
         return self._files
-
-
-def _files_below(folder: Path) -> Iterator[Path]:
-    for where, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            if not name.startswith("."):
-                yield Path(where, name)
 
 
 def _duplicates(snapshot: Snapshot) -> Iterator[ProblemRow]:

@@ -12,9 +12,11 @@ from civit_mcp.generation.names import MAX_NAME, as_list, as_weight
 from civit_mcp.generation.tags import scan
 from civit_mcp.models.air import parse_air
 from civit_mcp.models.generated import DepKind
+from civit_mcp.models.weights import MISSPELT, PICKLES, SAFETENSORS, name_ending
 
 _MAX_TEXT: Final = 100_000
-_MODEL_FILE: Final = re.compile(r"\.(?:safetensors?|sft|ckpt|pth?|bin|gguf)$", re.IGNORECASE)
+#: what loaders load; other nodes have their own files, as onnx detectors
+_MODEL_FILE: Final = name_ending(*SAFETENSORS, MISSPELT, *PICKLES, "gguf")
 #: API field names that hold a file, whatever the node is called
 _FIELDS: Final[dict[str, DepKind]] = {
     "ckpt_name": "checkpoint",

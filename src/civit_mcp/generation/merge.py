@@ -15,6 +15,7 @@ from civit_mcp.generation.names import normalise_name
 from civit_mcp.models.delivery import main_file
 from civit_mcp.models.generated import DepKind, ResolvedBy
 from civit_mcp.models.records import GenerationRecord, ResourceRecord, VersionRecord
+from civit_mcp.models.weights import SHA256_LENGTH
 
 T = TypeVar("T")
 
@@ -115,9 +116,9 @@ def plan(record: GenerationRecord, gathered: Gathered) -> LookUps:
         for resource in record.resources:
             if resource.version_id is not None and _kind(resource.model_type) is not None:
                 versions[resource.version_id] = None
-    long = tuple(value for value in hashes if len(value) == 64)
+    long = tuple(value for value in hashes if len(value) == SHA256_LENGTH)
     room = MAX_LOOK_UPS
-    short, room = _take([value for value in hashes if len(value) != 64], room)
+    short, room = _take([value for value in hashes if len(value) != SHA256_LENGTH], room)
     version_ids, room = _take(list(versions), room)
     searches = list(names.items())[: min(MAX_NAME_SEARCHES, room)]
     asked = len(short) + len(version_ids) + len(searches)

@@ -7,14 +7,14 @@ from typing import Any, Final
 
 from civit_mcp.models.generated import DepKind
 from civit_mcp.models.records import EMPTY_HASHES
+from civit_mcp.models.weights import FORMATS, HASH_TYPES, MISSPELT, name_ending
 
 #: longest name that is taken for one; file systems stop at 255 bytes
 MAX_NAME: Final = 300
 _MAX_WEIGHT: Final = 10_000.0
 
-_EXTENSION: Final = re.compile(
-    r"\.(?:safetensors?|sft|ckpt|pth?|bin|gguf|onnx|yaml)$", re.IGNORECASE
-)
+# a model's settings have its name
+_EXTENSION: Final = name_ending(*FORMATS, MISSPELT, "yaml")
 # a slash between spaces belongs to a title, any other to a path
 _FOLDERS: Final = re.compile(r"^.*(?:(?<! )[\\/]|[\\/](?! ))", re.DOTALL)
 _HEX: Final = re.compile(r"[0-9A-F]+")
@@ -23,12 +23,8 @@ _NUMBER: Final = re.compile(
     r"[+-]?(?:\d{1,20}(?:\.\d{0,40})?|\.\d{1,40})(?:[eE][+-]?\d{1,3})?", re.ASCII
 )
 
-_HASH_TYPES: Final[dict[int, tuple[str, ...]]] = {
-    8: ("AutoV1", "CRC32"),
-    10: ("AutoV2",),
-    12: ("AutoV3", "SHA256"),
-    64: ("SHA256", "BLAKE3"),
-}
+#: where some tools cut a SHA256
+_CUT: Final = 12
 _KINDS: Final[dict[str, DepKind]] = {
     "model": "checkpoint",
     "checkpoint": "checkpoint",
@@ -107,11 +103,11 @@ def as_name(value: object) -> str | None:
 
 
 def as_hash(value: object) -> str | None:
-    """Read a hash as upper-case hex of 8, 10, 12 or 64 digits; None for all else."""
+    """Read a hash as upper-case hex of one of the usual lengths; None for all else."""
     if not isinstance(value, str) or len(value) > 80:
         return None
     text = value.strip().strip("\"'").strip().upper().removeprefix("0X")
-    if len(text) not in _HASH_TYPES or not _HEX.fullmatch(text) or text in EMPTY_HASHES:
+    if len(text) not in HASH_TYPES or not _HEX.fullmatch(text) or text in EMPTY_HASHES:
         return None
     return text
 
@@ -119,7 +115,9 @@ def as_hash(value: object) -> str | None:
 def guess_hash_type(hash_hex: str) -> tuple[str, ...]:
     """Name the hash types that a hash of this length may be, likeliest first; () for none."""
     text = hash_hex.strip().upper().removeprefix("0X")
-    return _HASH_TYPES.get(len(text), ()) if _HEX.fullmatch(text) else ()
+    if not _HEX.fullmatch(text):
+        return ()
+    return (*HASH_TYPES.get(len(text), ()), *(("SHA256",) if len(text) == _CUT else ()))
 
 
 def as_weight(value: object) -> float | None:

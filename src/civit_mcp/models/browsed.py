@@ -24,6 +24,8 @@ class ImageRow(Row):
     base_model: str | None = None
     has_meta: bool | None = None
     version_ids: list[int] = []
+    #: versions left out of `version_ids`
+    more_versions: int | None = None
 
 
 class ImagesAnswer(Answer):

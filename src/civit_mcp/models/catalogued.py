@@ -88,6 +88,8 @@ class EntryRow(Row):
     version_id: int | str | None = None
     model_id: int | str | None = None
     trigger_words: list[str] = []
+    #: trigger words left out of `trigger_words`
+    more_words: int | None = None
     source: str | None = None
 
 
@@ -137,7 +139,10 @@ class HistoryRow(Row):
     version_id: str | None = None
     #: names of the files whose entries it touched
     files: list[str] = []
+    #: how many names there are, when they are several
     entries: int | None = None
+    #: as the cursor of `catalog_history` it leads to the names left out of `files`
+    files_cursor: str | None = None
     undoes: str | None = None
     undone_by: str | None = None
 

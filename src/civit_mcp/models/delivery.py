@@ -10,6 +10,8 @@ from typing import Final
 
 from civit_mcp.models.records import FileRecord, Gate, VersionRecord
 
+#: the availability that shuts out everybody but the owner and whom they let in
+PRIVATE: Final = "Private"
 MODEL_FILE_TYPES: Final = ("model", "pruned model", "diffusion model", "unet")
 #: never the thing that a loader wants, when something else is there
 _SIDE_FILE_TYPES: Final = frozenset(
@@ -55,6 +57,11 @@ def gate_of(version: VersionRecord, now: datetime | None = None) -> Gate | None:
         return Gate(kind="archived", reason="the model is archived; CivitAI serves no files of it")
     if mode == "takendown":
         return Gate(kind="taken_down", reason="the model was taken down")
+    if version.availability == PRIVATE:
+        return Gate(
+            kind="private",
+            reason="it is private; CivitAI gives its files only to whom its owner allows",
+        )
     usage = version.usage_control
     if usage and usage != "Download":
         return Gate(

@@ -39,6 +39,8 @@ class SearchRow(Row):
     version_name: str | None = None
     base_model: str | None = None
     trigger_words: list[str] = []
+    #: trigger words left out of `trigger_words`
+    more_words: int | None = None
     file: FileBrief | None = None
     downloads: int | None = None
     thumbs_up: int | None = None
@@ -137,6 +139,8 @@ class VersionBrief(Row):
     name: str
     base_model: str | None = None
     trigger_words: list[str] = []
+    #: trigger words left out of `trigger_words`
+    more_words: int | None = None
     file: FileBrief | None = None
     published_at: str | None = None
     downloads: int | None = None

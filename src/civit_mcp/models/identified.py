@@ -4,9 +4,10 @@ from typing import Literal
 
 from civit_mcp.models.facts import CatalogStatus, Failure, GateRow
 from civit_mcp.models.lean import Answer, Row
+from civit_mcp.models.weights import HashType
 
 #: by which hash a file was found
-FoundBy = Literal["SHA256", "BLAKE3", "AutoV3", "AutoV2", "AutoV1", "CRC32", "prefix"]
+FoundBy = Literal[HashType, "prefix"]
 #: gone is for good; unknown, when nobody can tell now
 Existence = Literal["present", "gone", "unknown"]
 
@@ -14,7 +15,7 @@ Existence = Literal["present", "gone", "unknown"]
 class IdentifiedRow(Row):
     """One file or hash, and the version that owns it."""
 
-    #: relative to the models root
+    #: relative to the models root, or whole where ComfyUI searches besides it
     path: str | None = None
     #: the hash that was given
     hash: str | None = None
@@ -73,5 +74,7 @@ class AvailabilityAnswer(Answer):
 
     items: list[AvailabilityRow]
     failed: list[Failure] = []
+    #: state -> rows of this page
     counts: dict[str, int] = {}
+    next_cursor: str | None = None
     notes: list[str] = []

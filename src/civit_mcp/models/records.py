@@ -8,15 +8,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 
+from civit_mcp.models.weights import HASH_LENGTHS
+
 Json = dict[str, Any]
 T = TypeVar("T")
 
-#: canonical spelling of CivitAI's hash types
-HashType = Literal["AutoV1", "AutoV2", "AutoV3", "SHA256", "CRC32", "BLAKE3"]
 #: SHA-256 of nothing, in every length it is cut to: no identity
 EMPTY_HASHES = frozenset(
     "E3B0C44298FC1C149AFBF4C8996FB92427AE41E4649B934CA495991B7852B855"[:length]
-    for length in (8, 10, 12, 64)
+    for length in HASH_LENGTHS
 )
 
 
@@ -88,6 +88,7 @@ class VersionRecord:
     created_at: str | None = None
     #: Download, Generation, InternalGeneration, ExternalGeneration, other text; None = absent
     usage_control: str | None = None
+    #: Public, Unsearchable, Private, EarlyAccess, other text; Private when the model is
     availability: str | None = None
     #: ISO time until which early access holds; None when there is none or no end is known
     early_access_until: str | None = None
@@ -252,7 +253,13 @@ class Gate:
     """What stands between a user and a version's files."""
 
     kind: Literal[
-        "usage_control", "early_access", "archived", "taken_down", "no_public_file", "unpublished"
+        "usage_control",
+        "early_access",
+        "archived",
+        "taken_down",
+        "private",
+        "no_public_file",
+        "unpublished",
     ]
     reason: str
     until: str | None = None

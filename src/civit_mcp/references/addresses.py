@@ -8,6 +8,7 @@ import re
 from typing import Final
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
+from civit_mcp.models.weights import HASH_LENGTHS, LENGTHS_SAID, MODEL_FILE
 from civit_mcp.references.reference import (
     Kind,
     Reading,
@@ -18,7 +19,7 @@ from civit_mcp.references.reference import (
     read_id,
     shown,
 )
-from civit_mcp.references.shapes import HASH_LENGTHS, HEX, MODEL_FILE, UUID
+from civit_mcp.references.shapes import HEX, UUID
 
 _SITES: Final = ("civitai.com", "civitai.red", "civitai.green", "civitai.blue")
 _PAGE_PREFIXES: Final = ("", "www.", "api.")
@@ -168,7 +169,7 @@ def _rest(token: str, path: list[str], query: dict[str, str], site: str) -> Read
                 )
             return Refusal(
                 what=f"'{shown(token, 120)}' holds no hash that CivitAI keeps",
-                next_step="give a hash of 8, 10, 12 or 64 hexadecimal digits",
+                next_step=f"give a hash of {LENGTHS_SAID} hexadecimal digits",
             )
         case ["model-versions", number] | ["model-versions", "mini", number]:
             return _numbered(token, form, site, version_id=number, file_id=query.get("modelfileid"))

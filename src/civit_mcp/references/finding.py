@@ -5,11 +5,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Final
 
+from civit_mcp.models.weights import HASH_LENGTHS, LENGTHS_SAID, MODEL_FILE, SHA256_LENGTH
 from civit_mcp.references import pieces
 from civit_mcp.references.addresses import read_address
 from civit_mcp.references.airs import read_air
 from civit_mcp.references.reference import Expect, Kind, Reading, Reference, Refusal, shown
-from civit_mcp.references.shapes import HASH_LENGTHS, HEX, MODEL_FILE
+from civit_mcp.references.shapes import HEX
 
 _SEPARATORS: Final = re.compile(
     '[\\s<>"`|\\[\\](){};“”„«»‘‹›「」『』【】（）〈〉《》，。、！？；：]+|,(?=https?:|urn:|$)'  # noqa: RUF001 - the punctuation of other scripts
@@ -86,7 +87,7 @@ def _read_alone(whole: str, expect: Expect) -> Reading | None:
         number = pieces.numbered(digits, number_kind(expect), text=bare)
         hash_like = len(bare) in HASH_LENGTHS and bare[0] != "#"
         if hash_like and (
-            len(bare) == HASH_LENGTHS[-1] or (expect == "any" and isinstance(number, Refusal))
+            len(bare) == SHA256_LENGTH or (expect == "any" and isinstance(number, Refusal))
         ):
             return pieces.hashed(bare, text=bare)
         if hash_like and expect == "any" and isinstance(number, Reference):
@@ -111,7 +112,7 @@ def _read_alone(whole: str, expect: Expect) -> Reading | None:
 def _wrong_length(text: str) -> Refusal:
     return Refusal(
         what=f"'{shown(text, 80)}' is no hash that CivitAI keeps",
-        next_step="give a hash of 8, 10, 12 or 64 hexadecimal digits",
+        next_step=f"give a hash of {LENGTHS_SAID} hexadecimal digits",
     )
 
 
@@ -135,7 +136,7 @@ def _certain(text: str) -> tuple[list[Reading], str]:
             (read_air(token) if "://" not in token else None)
             or read_address(token)
             or pieces.read_uuid(token)
-            or (pieces.read_hash(token, alone=False) if len(token) >= HASH_LENGTHS[-1] else None)
+            or (pieces.read_hash(token, alone=False) if len(token) >= SHA256_LENGTH else None)
         )
         if reading is None:
             left.append(token)

@@ -3,6 +3,7 @@
 import re
 from typing import Final
 
+from civit_mcp.models.weights import HASH_LENGTHS, MODEL_FILE, SHA256_LENGTH
 from civit_mcp.references.reference import (
     Kind,
     Reading,
@@ -12,7 +13,7 @@ from civit_mcp.references.reference import (
     read_id,
     shown,
 )
-from civit_mcp.references.shapes import HASH_LENGTHS, MODEL_FILE, UUID
+from civit_mcp.references.shapes import UUID
 
 _TAG_KINDS: Final = "lora|lyco|lycoris|locon|dora|hypernet|embedding"
 TAG: Final = re.compile(
@@ -103,7 +104,7 @@ def read_hash(token: str, *, alone: bool) -> Reference | None:
         return None
     digits = found[2]
     plain = digits.isdigit() or digits.isalpha()
-    if plain and not alone and not found[1] and len(digits) != HASH_LENGTHS[-1]:
+    if plain and not alone and not found[1] and len(digits) != SHA256_LENGTH:
         return None
     return hashed(digits, text=token)
 

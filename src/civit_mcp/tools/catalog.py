@@ -1,8 +1,8 @@
 """The user's catalog."""
 
-from collections.abc import Callable, Coroutine
 from typing import Annotated, Any, Literal
 
+from mcp.server.mcpserver import Resolve
 from pydantic import Field
 
 from civit_mcp.app import Ctx, Tool, announce_change, current_caller, desk_of
@@ -19,6 +19,7 @@ from civit_mcp.models.catalogued import (
     VerifyAnswer,
 )
 from civit_mcp.models.facts import CatalogStatus
+from civit_mcp.tools import asking
 from civit_mcp.tools.arguments import Cursor, DryRun, Ref, VersionRef
 
 EntryRef = Annotated[Ref | None, Field(description="version of the entry")]
@@ -31,6 +32,8 @@ async def add_to_catalog(
     file_id: Annotated[int | None, Field(description="a file of get_model_version")] = None,
     version_ids: Annotated[list[Ref], Field(description="up to 200, one change")] = [],  # noqa: B006 - pydantic copies it
     dry_run: DryRun = False,
+    *,
+    chosen: Annotated[asking.Outcome, Resolve(asking.which_file)],
 ) -> AddAnswer:
     """Add a CivitAI version to the catalog (models.json) in the right ComfyUI folder. Answers
     added, already_exists, or restricted with the reason. Downloads nothing.
@@ -40,13 +43,18 @@ async def add_to_catalog(
     if not version_ids:
         if version_id is None:
             raise BadReference("neither 'version_id' nor 'version_ids' was given")
-        answer = await shelving.add_to_catalog(desk_of(ctx), version_id, file_id, dry_run=dry_run)
+        file_id = asking.chosen_file(chosen, file_id)
+        with asking.one_question(ctx):
+            answer = await shelving.add_to_catalog(
+                desk_of(ctx), version_id, file_id, dry_run=dry_run
+            )
+        answer = asking.with_file_note(chosen, answer)
     else:
         if file_id is not None:
             raise BadReference("'file_id' goes with one version", "leave it out of a bulk add")
         refs = [*([] if version_id is None else [version_id]), *version_ids]
         answer = await shelving.add_many_to_catalog(
-            desk_of(ctx), refs, dry_run=dry_run, progress=_progress(ctx)
+            desk_of(ctx), refs, dry_run=dry_run, progress=ctx.report_progress
         )
     if answer.change_id:
         announce_change(ctx)
@@ -157,10 +165,12 @@ async def undo_catalog_change(
 async def catalog_history(
     ctx: Ctx, limit: Annotated[int, Field(ge=1, le=100)] = 20, cursor: Cursor = None
 ) -> HistoryAnswer:
-    """List the changes made to the catalog, newest first, with the ids to undo them."""
-    from civit_mcp.usecases import inventory
+    """List the changes made to the catalog, newest first, with the ids to undo them. A row's
+    files_cursor, passed as cursor, lists the files left out of it.
+    """
+    from civit_mcp.usecases import history
 
-    return await inventory.catalog_history(desk_of(ctx), limit=limit, cursor=cursor)
+    return await history.catalog_history(desk_of(ctx), limit=limit, cursor=cursor)
 
 
 async def verify_catalog(
@@ -181,7 +191,7 @@ async def verify_catalog(
         upstream=upstream,
         limit=limit,
         cursor=cursor,
-        progress=_progress(ctx),
+        progress=ctx.report_progress,
     )
 
 
@@ -214,17 +224,16 @@ def _announced(ctx: Ctx, answer: ChangeAnswer) -> ChangeAnswer:
     return answer
 
 
-def _progress(ctx: Ctx) -> Callable[[int, int], Coroutine[Any, Any, None]]:
-    async def report(done: int, total: int) -> None:
-        await ctx.report_progress(done, total)
-
-    return report
-
-
 TOOLS = (
     Tool(run=add_to_catalog, title="Add to the catalog", toolset="core", writes=True),
     Tool(run=promote_to_lora, title="Promote to style LoRA", toolset="core", writes=True),
-    Tool(run=list_catalog, title="List the catalog", toolset="core", open_world=False),
+    Tool(
+        run=list_catalog,
+        title="List the catalog",
+        toolset="core",
+        open_world=False,
+        replayable=True,
+    ),
     Tool(
         run=remove_from_catalog,
         title="Remove from the catalog",

@@ -44,6 +44,6 @@ async def get_model_version(
 
 
 TOOLS = (
-    Tool(run=get_model, title="Read a model", toolset="core"),
-    Tool(run=get_model_version, title="Read a model version", toolset="core"),
+    Tool(run=get_model, title="Read a model", toolset="core", replayable=True),
+    Tool(run=get_model_version, title="Read a model version", toolset="core", replayable=True),
 )

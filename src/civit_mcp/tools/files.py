@@ -13,7 +13,10 @@ async def identify_files(
     ctx: Ctx,
     paths: Annotated[
         list[str],
-        Field(description="files or folders under the models root", max_length=100),
+        Field(
+            description="files or folders under the models root or extra_model_paths.yaml",
+            max_length=100,
+        ),
     ] = [],  # noqa: B006 - see search
     hashes: Annotated[
         list[str],
@@ -33,17 +36,19 @@ async def identify_files(
 
 
 async def check_availability(
-    ctx: Ctx, version_ids: Annotated[list[Ref], Field(min_length=1, max_length=100)]
+    ctx: Ctx,
+    version_ids: Annotated[list[Ref], Field(min_length=1, max_length=100)],
+    cursor: Cursor = None,
 ) -> AvailabilityAnswer:
     """Tell whether versions can be downloaded now: state present, gone or unknown, gate, login,
     file and size.
     """
     from civit_mcp.usecases import availability
 
-    return await availability.check_availability(desk_of(ctx), version_ids)
+    return await availability.check_availability(desk_of(ctx), version_ids, cursor=cursor)
 
 
 TOOLS = (
     Tool(run=identify_files, title="Identify model files", toolset="files"),
-    Tool(run=check_availability, title="Check availability", toolset="files"),
+    Tool(run=check_availability, title="Check availability", toolset="files", replayable=True),
 )

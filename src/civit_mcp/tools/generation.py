@@ -23,4 +23,6 @@ async def get_generation_data(
     return await generation.get_generation_data(desk_of(ctx), image_id, include_raw=include_raw)
 
 
-TOOLS = (Tool(run=get_generation_data, title="How was this image made", toolset="core"),)
+TOOLS = (
+    Tool(run=get_generation_data, title="How was this image made", toolset="core", replayable=True),
+)

@@ -34,7 +34,7 @@ from civit_mcp.usecases.desk import Desk
 from civit_mcp.usecases.directory import read_page, write_page
 from civit_mcp.usecases.filters import one_of, refuse_key
 from civit_mcp.usecases.resolve import RefArgument, version_id_of
-from civit_mcp.usecases.rows import SITE, word
+from civit_mcp.usecases.rows import SITE, in_megabytes, word
 
 VAULT_SORTS: Final = ("Recently Added", "Recently Created", "Model Name", "Model Size")
 MOST_VERSIONS: Final = 100
@@ -213,7 +213,7 @@ async def _owner(desk: Desk) -> Account:
     if account is None:
         raise Unauthorized(
             "CivitAI does not accept the key: wrong, revoked or expired",
-            "set CIVITAI_API_KEY to a new key from https://civitai.com/user/account",
+            f"put a new key from https://civitai.com/user/account in {desk.client.key_name}",
         )
     return account
 
@@ -231,7 +231,7 @@ def _vault_row(item: VaultItem) -> VaultRow:
         base_model=word(item.base_model),
         status=word(item.status),
         added_at=word(item.added_at),
-        size_mb=round(sum(known) * 1024 / 1e6, 1) if known else None,
+        size_mb=in_megabytes(sum(known) * 1024) if known else None,
     )
 
 

@@ -7,22 +7,26 @@ from typing import Final
 
 from civit_mcp.catalog import Snapshot
 from civit_mcp.errors import BadReference, CivitError, NotFound
-from civit_mcp.models.delivery import main_file
+from civit_mcp.models.delivery import PRIVATE, main_file
 from civit_mcp.models.identified import AvailabilityAnswer, AvailabilityRow, Existence
 from civit_mcp.models.levels import label
 from civit_mcp.models.records import MiniRecord, VersionRecord
 from civit_mcp.references.reference import shown
 from civit_mcp.text import one_line
-from civit_mcp.usecases.batch import each, not_too_many, sorted_out
+from civit_mcp.usecases import cursors
+from civit_mcp.usecases.batch import each, not_too_many, one_page
 from civit_mcp.usecases.desk import Desk
 from civit_mcp.usecases.resolve import NO_LONGER, RefArgument, level_of, version_id_of
 from civit_mcp.usecases.rows import gate_row, megabytes, status_of, word
 
 MOST_VERSIONS: Final = 100
+_TOOL: Final = "check_availability"
 
 
-async def check_availability(desk: Desk, refs: Sequence[RefArgument]) -> AvailabilityAnswer:
-    """Say for each version whether it can be downloaded now.
+async def check_availability(
+    desk: Desk, refs: Sequence[RefArgument], *, cursor: str | None
+) -> AvailabilityAnswer:
+    """Say for each version whether it can be downloaded now; what has no room, page by page.
 
     Raises:
         BadReference: no versions were given.
@@ -36,13 +40,21 @@ async def check_availability(desk: Desk, refs: Sequence[RefArgument]) -> Availab
     async def check(ref: RefArgument) -> AvailabilityRow:
         return await _check(desk, ref, snapshot)
 
-    rows, failed = sorted_out(refs, await each(refs, check))
+    start = 0
+    if cursor is not None:
+        start = cursors.number("version", cursor, _TOOL, least=0, most=MOST_VERSIONS)
+    piece = refs[start:]
+    rows, failed, taken = one_page(piece, await each(piece, check))
+    end = start + taken
+    if end < len(refs):
+        notes.append(f"{len(refs) - end} more; pass the same version_ids with next_cursor")
     if any(row.downloadable for row in rows) and not desk.client.keyed:
         notes.append("Downloads need a key: set CIVITAI_API_KEY")
     return AvailabilityAnswer(
         items=rows,
         failed=failed,
         counts=dict(Counter(row.state for row in rows)),
+        next_cursor=cursors.write("version", end) if end < len(refs) else None,
         notes=notes,
     )
 
@@ -103,6 +115,9 @@ def _present(
 ) -> AvailabilityRow:
     if mini is not None and version.early_access_until is None and mini.early_access_until:
         version = replace(version, early_access_until=mini.early_access_until)
+    if mini is not None and mini.availability == PRIVATE:
+        # the long form may leave it out
+        version = replace(version, availability=PRIVATE)
     gate = gate_row(version)
     file = main_file(version)
     name = f"{version.model_name or ''} {version.name}"

@@ -5,6 +5,7 @@ from typing import Final, TypeVar
 
 from pydantic import BaseModel
 
+from civit_mcp.models.catalogued import AddAnswer, ChangeAnswer, ExchangeAnswer, PromoteAnswer
 from civit_mcp.models.generated import GenerationAnswer
 
 #: bytes of JSON; about 5,500 tokens, which leaves room for the notes
@@ -13,8 +14,13 @@ MOST_BYTES: Final = 22_000
 _PROMPT_PIECE: Final = 4_000
 _NEGATIVE_PIECE: Final = 1_500
 _MOST_ROWS: Final = 40
+#: bytes of notes that a cut answer has
+_MOST_NOTES: Final = 3_000
+#: bytes of a diff in an answer
+MOST_DIFF: Final = 6_000
 
 R = TypeVar("R", bound=BaseModel)
+D = TypeVar("D", AddAnswer, ChangeAnswer, ExchangeAnswer, PromoteAnswer)
 
 
 def size_of(answer: BaseModel) -> int:
@@ -34,6 +40,29 @@ def take_within(rows: Sequence[R], budget: int = MOST_BYTES - 2_000) -> list[R]:
     return taken
 
 
+def texts_within(texts: Sequence[str], budget: int) -> list[str]:
+    """Take texts from the front until the budget of bytes is spent."""
+    taken: list[str] = []
+    for text in texts:
+        budget -= len(text.encode()) + 4
+        if budget < 0:
+            break
+        taken.append(text)
+    return taken
+
+
+def with_short_diff(answer: D, rest: str, most: int = MOST_DIFF) -> D:
+    """Cut a diff that would fill the reader's context; `rest` says what leads to the others."""
+    diff = answer.diff
+    if diff is None or len(diff.encode()) <= most:
+        return answer
+    head = diff.encode()[:most].decode("utf-8", "ignore")
+    head = head.rpartition("\n")[0] or head
+    more = diff.rstrip("\n").count("\n") - head.count("\n") or 1
+    notes = [*answer.notes, f"The diff has {more} lines more: {rest}"]
+    return answer.model_copy(update={"diff": head, "notes": notes})
+
+
 def within_bounds(answer: GenerationAnswer) -> GenerationAnswer:
     """Cut an answer that is too long, step by step, and say where the rest is.
 
@@ -42,6 +71,10 @@ def within_bounds(answer: GenerationAnswer) -> GenerationAnswer:
     if size_of(answer) <= MOST_BYTES:
         return answer
     cut: dict[str, str] = {}
+    notes = texts_within(answer.notes, _MOST_NOTES)
+    if len(notes) < len(answer.notes):
+        cut["notes"] = f"{len(answer.notes) - len(notes)} of the notes"
+        answer = answer.model_copy(update={"notes": notes})
     # the prompts stand in `meta` a second time, with their tags
     meta = {k: v for k, v in answer.meta.items() if k not in ("prompt", "negativePrompt")}
     if meta != answer.meta:
@@ -65,7 +98,7 @@ def within_bounds(answer: GenerationAnswer) -> GenerationAnswer:
         answer = answer.model_copy(update={"meta": {}})
         cut["meta.prompt"] = "meta"
     note = f"Cut to stay readable: {'; '.join(cut.values())}. The raw resource has everything"
-    return answer.model_copy(update={"notes": [*answer.notes[:12], note]})
+    return answer.model_copy(update={"notes": [*notes, note]})
 
 
 def _piece(text: str, limit: int) -> str:

@@ -10,7 +10,9 @@ from civit_mcp.catalog import Catalog, Snapshot
 from civit_mcp.civitai import CivitaiClient
 from civit_mcp.config import Settings
 from civit_mcp.errors import AboveLevel, CatalogUnreadable
+from civit_mcp.grounds import current_grounds
 from civit_mcp.models.levels import LEVELS, Level, label, permits
+from civit_mcp.usecases.answered import Answered
 from civit_mcp.usecases.paging import Trails
 
 T = TypeVar("T")
@@ -30,6 +32,8 @@ class Desk:
     catalog: Catalog
     #: where recent listings have been
     trails: Trails = field(default_factory=Trails, repr=False, compare=False)
+    #: what was answered lately
+    answered: Answered = field(default_factory=Answered, repr=False, compare=False)
 
     @classmethod
     def open(cls, settings: Settings, *, catalog: Catalog | None = None) -> "Desk":
@@ -39,7 +43,12 @@ class Desk:
 
     async def snapshot(self) -> Snapshot:
         """Read both catalog files as they stand, off the event loop."""
-        return await on_disk(self.catalog.snapshot)
+        snapshot = await on_disk(self.catalog.snapshot)
+        grounds = current_grounds()
+        if grounds is not None:
+            is_same, look = snapshot.recognizer(), self.catalog.snapshot
+            grounds.add(lambda: is_same(look()), on_disk=True)
+        return snapshot
 
     async def snapshot_or_note(self) -> tuple[Snapshot | None, list[str]]:
         """Read the catalog for an answer that is about something else.
@@ -49,6 +58,9 @@ class Desk:
         try:
             return await self.snapshot(), []
         except CatalogUnreadable as error:
+            grounds = current_grounds()
+            if grounds is not None:
+                grounds.give_up()
             return None, [f"The catalog cannot be read, so every status is unknown: {error}"]
 
     def root_notes(self) -> list[str]:
@@ -56,7 +68,11 @@ class Desk:
         root = self.settings.models_root
         if root is None:
             return [NO_ROOT_NOTE]
-        if not root.is_dir():
+        there = root.is_dir()
+        grounds = current_grounds()
+        if grounds is not None:
+            grounds.add(lambda: root.is_dir() is there, on_disk=True)
+        if not there:
             return [f"The models root '{root}' is no folder, so every entry reads 'missing'"]
         return []
 

@@ -18,6 +18,7 @@ from civit_mcp.models.gallery import TagRecord
 from civit_mcp.models.levels import LEVELS
 from civit_mcp.text import one_line
 from civit_mcp.usecases import cursors
+from civit_mcp.usecases.bounds import MOST_BYTES
 from civit_mcp.usecases.desk import Desk
 from civit_mcp.usecases.emptiness import as_call
 from civit_mcp.usecases.filters import MODEL_SORTS, MODEL_TYPES, PERIODS, one_of, refuse_key
@@ -109,8 +110,13 @@ def _tag_row(tag: TagRecord) -> TagRow:
     )
 
 
-async def list_enums(desk: Desk, kind: EnumKind | None = None) -> EnumsAnswer:
-    """List the words that filters take: CivitAI's of today, and those known here."""
+async def list_enums(
+    desk: Desk, kind: EnumKind | None = None, *, whole: bool = False
+) -> EnumsAnswer:
+    """List the words that filters take: CivitAI's of today, and those known here.
+
+    What an answer has no room for is counted in a note, unless it is to be told `whole`.
+    """
     live, notes = Enums(), []
     try:
         live = await desk.client.enums()
@@ -132,14 +138,19 @@ async def list_enums(desk: Desk, kind: EnumKind | None = None) -> EnumsAnswer:
     }
     if "file_types" in wanted:
         sources["file_types"] = "CivitAI's own list"
+    shown = {
+        name: [word for word in named[name] if word] if name in wanted else [] for name in named
+    }
+    if not whole:
+        notes += _shortened(shown, alone=kind is not None)
     return EnumsAnswer(
-        types=_words(named, "types", wanted),
-        base_models=[_base_model(name) for name in _words(named, "base_models", wanted)],
-        model_sorts=_words(named, "sorts", wanted),
+        types=shown["types"],
+        base_models=[_base_model(name) for name in shown["base_models"]],
+        model_sorts=shown["sorts"],
         image_sorts=list(IMAGE_SORTS) if "sorts" in wanted else [],
-        periods=_words(named, "periods", wanted),
-        levels=_words(named, "levels", wanted),
-        file_types=_words(named, "file_types", wanted),
+        periods=shown["periods"],
+        levels=shown["levels"],
+        file_types=shown["file_types"],
         sources=sources,
         notes=notes,
     )
@@ -175,8 +186,25 @@ def _joined(live: tuple[str, ...], table: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*(one_line(word, 80) for word in live), *extra)))
 
 
-def _words(named: dict[str, tuple[str, ...]], name: str, wanted: list[str]) -> list[str]:
-    return [word for word in named[name][:400] if word] if name in wanted else []
+def _shortened(shown: dict[str, list[str]], *, alone: bool) -> list[str]:
+    """Cut the lists to what an answer has room for; a note on each that is cut."""
+    notes = []
+    room = MOST_BYTES - 3_000
+    # the longest list is the last to be given what is left
+    for name in sorted(shown, key=lambda name: len(shown[name])):
+        words, shown[name] = shown[name], []
+        for text in words:
+            # a base model stands there with its family and its ecosystem
+            row = _base_model(text).model_dump_json() if name == "base_models" else text
+            room -= len(row.encode()) + 4
+            if room < 0:
+                break
+            shown[name].append(text)
+        if len(shown[name]) < len(words):
+            call = as_call("list_enums", {"kind": name})
+            where = f"civitai://enums/{name} has" if alone else f"{call} lists"
+            notes.append(f"{len(words) - len(shown[name])} more {name}: {where} them")
+    return notes
 
 
 def _base_model(name: str) -> BaseModelRow:

@@ -6,11 +6,25 @@ failed (an error, not an answer), and truly none.
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 
 from civit_mcp.models.levels import ALL_BITS, LEVELS, Level
 from civit_mcp.usecases.filters import ModelSearch, similar_base_model
+
+A = TypeVar("A")
+
+
+@dataclass(frozen=True, slots=True)
+class Looked(Generic[A]):
+    """What a listing came to."""
+
+    answer: A
+    #: when it is empty for its level alone: the levels at which it would not be, lowest first
+    levels: tuple[Level, ...] = ()
+    #: rows of this page that only the level left out
+    hidden: int = 0
 
 
 @dataclass(slots=True)
@@ -28,6 +42,14 @@ class Hidden:
         if reason == "level" and known:
             level = LEVELS[(known & -known).bit_length() - 1]
             self.lowest = min(level, self.lowest or level, key=LEVELS.index)
+
+    def looked(self, answer: A, rows: Sequence[object], cap: Level | None) -> Looked[A]:
+        """Tell with an answer at which levels, within the operator's cap, it had rows."""
+        if rows or self.lowest is None:
+            return Looked(answer)
+        highest = LEVELS.index(cap or LEVELS[-1])
+        levels = LEVELS[LEVELS.index(self.lowest) : highest + 1]
+        return Looked(answer, levels, self.reasons["level"])
 
 
 def as_call(tool: str, arguments: dict[str, Any]) -> str:

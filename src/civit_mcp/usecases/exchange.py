@@ -12,9 +12,11 @@ from civit_mcp import files
 from civit_mcp.catalog import SUFFIXES, Bundle, exported
 from civit_mcp.errors import BadReference, CatalogUnreadable, Conflict, Forbidden, TooLarge
 from civit_mcp.models.catalogued import ExchangeAnswer, ExportFormat
+from civit_mcp.usecases.bounds import with_short_diff
 from civit_mcp.usecases.desk import Desk, on_disk
-from civit_mcp.usecases.shelving import MOST_DIFF
 
+#: names in the catalog's folder that mean something there
+_OUR_PLACES: Final = frozenset({"models.json", "loras.json", ".civit-mcp"})
 #: bytes of a catalog that is taken in
 MOST_BYTES: Final = 200_000_000
 
@@ -37,6 +39,8 @@ async def export_catalog(
     folder = desk.settings.catalog_dir / "exports"
 
     def work() -> ExchangeAnswer:
+        if asked is not None:
+            _must_not_be_ours(desk.settings.catalog_dir, asked)
         data = exported(snapshot, snapshot.entries, form).encode("utf-8", "replace")
         target = asked or next(_free(folder, f"{form}", SUFFIXES[form]))
         if not dry_run:
@@ -75,11 +79,7 @@ async def import_catalog(desk: Desk, path: str | None, *, dry_run: bool) -> Exch
                 raise TooLarge(f"'{source}' is larger than any catalog", "pass a catalog file")
             data = source.read_bytes()
         answer = desk.catalog.take_in(Bundle.parse(data, source), dry_run=dry_run)
-        if answer.diff is None or len(answer.diff) <= MOST_DIFF:
-            return answer
-        end = answer.diff.rfind("\n", 0, MOST_DIFF)
-        notes = [*answer.notes, "the diff is cut"]
-        return answer.model_copy(update={"diff": answer.diff[:end], "notes": notes})
+        return with_short_diff(answer, "they are of entries that follow in the file, in its order")
 
     return await on_disk(work)
 
@@ -92,6 +92,16 @@ def _target(form: ExportFormat, path: str) -> Path:
             f"end it with {SUFFIXES[form]}",
         )
     return target
+
+
+def _must_not_be_ours(home: Path, target: Path) -> None:
+    """An export in the catalog's own places would be read as the catalog, or as its journal."""
+    place, home = target.resolve(), home.resolve()
+    inside = place.relative_to(home).parts if place.is_relative_to(home) else ()
+    if inside and inside[0].casefold() in _OUR_PLACES:
+        raise BadReference(
+            f"'{target}' is a place of the catalog's own", "pass another path, or none"
+        )
 
 
 def _free(folder: Path, stem: str, suffix: str) -> Iterator[Path]:

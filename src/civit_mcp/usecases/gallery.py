@@ -13,7 +13,7 @@ from civit_mcp.models.levels import ALL_BITS, Level, label, permits
 from civit_mcp.models.records import ImageRecord, Page
 from civit_mcp.text import one_line
 from civit_mcp.usecases.desk import Desk
-from civit_mcp.usecases.emptiness import Hidden, as_call, level_hint, worth_saying
+from civit_mcp.usecases.emptiness import Hidden, Looked, as_call, level_hint, worth_saying
 from civit_mcp.usecases.filters import PERIODS, one_of, refuse_key
 from civit_mcp.usecases.paging import Place, Walk, Walked
 from civit_mcp.usecases.resolve import (
@@ -29,6 +29,8 @@ IMAGE_SORTS: Final = (
 )  # fmt: skip
 IMAGE_TYPES: Final = ("image", "video", "audio")
 WIDE_PAGE: Final = 100
+#: versions named in a row
+_VERSIONS_SHOWN: Final = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +67,11 @@ class ImageSearch:
 
 async def search_images(desk: Desk, search: ImageSearch) -> ImagesAnswer:
     """List images that really fit every filter."""
+    return (await look_for_images(desk, search)).answer
+
+
+async def look_for_images(desk: Desk, search: ImageSearch) -> Looked[ImagesAnswer]:
+    """List images, and tell at which levels there would be some when there are none."""
     search = await _canonical(desk, search)
 
     async def read(place: Place) -> Page[ImageRecord]:
@@ -73,14 +80,15 @@ async def search_images(desk: Desk, search: ImageSearch) -> ImagesAnswer:
     asked = worth_saying(search.applied(), ImageSearch().applied())
     listing = Listing(desk, search, "search_images", read, partial(image_misfit, search), asked)
     walked, hidden = await listing.walk()
-    return ImagesAnswer(
+    answer = ImagesAnswer(
         items=walked.rows,
         next_cursor=walked.next_cursor,
         filters_applied=search.applied(),
         hidden=dict(hidden.reasons),
         why_empty=listing.why_empty(walked, hidden),
-        notes=walked.notes(search.limit),
+        notes=listing.notes(walked),
     )
+    return hidden.looked(answer, walked.rows, desk.settings.max_level)
 
 
 class Listing:
@@ -128,6 +136,14 @@ class Listing:
         )
         return await way.from_place(start), hidden
 
+    def notes(self, walked: Walked[ImageRow]) -> list[str]:
+        """What a reader should know about how a page ended, and what its rows leave out."""
+        notes = walked.notes(self.search.limit)
+        if any(row.more_versions for row in walked.rows):
+            where = "get_generation_data names every part of an image"
+            notes.append(f"version_ids are cut, more_versions tells by how many; {where}")
+        return notes
+
     def why_empty(self, walked: Walked[ImageRow], hidden: Hidden) -> str | None:
         """Explain an empty page; None when it is not empty."""
         if walked.rows:
@@ -174,7 +190,8 @@ def image_row(image: ImageRecord) -> ImageRow:
         post_id=image.post_id,
         base_model=one_line(image.base_model, 80) or None,
         has_meta=image.has_meta,
-        version_ids=list(image.version_ids[:20]),
+        version_ids=list(image.version_ids[:_VERSIONS_SHOWN]),
+        more_versions=max(len(image.version_ids) - _VERSIONS_SHOWN, 0) or None,
     )
 
 

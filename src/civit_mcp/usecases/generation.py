@@ -89,6 +89,9 @@ async def get_generation_data(
         missing = missing_rows(resources, deps, found, snapshot)
         about = [note for note in gathered.notes if not (asked.failed and note == NO_METADATA)]
         notes = [*asked.notes, *about, *settled.notes, *look_up_notes(look_ups, found)]
+        for name, names in (("techniques", record.techniques), ("tools", record.tools)):
+            if len(names) > _MOST_WORDS:
+                notes.append(f"{len(names) - _MOST_WORDS} more {name} are in the raw resource")
         if any(row.catalog_status == "missing" for row in missing):
             notes += desk.root_notes()
         return GenerationAnswer(

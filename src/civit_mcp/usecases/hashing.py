@@ -1,21 +1,23 @@
-"""Finding model files under the models root, and hashing them."""
+"""Finding model files where ComfyUI looks for them, and hashing them."""
 
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from civit_mcp.catalog import EXTRA_PATHS, Below, Roots
 from civit_mcp.errors import BadReference, NotConfigured
-from civit_mcp.references.shapes import MODEL_FILE
+from civit_mcp.models.weights import MODEL_FILE, SAFETENSORS, name_ending
 from civit_mcp.text import one_line
 
 _PIECE: Final = 4 * 1024 * 1024
 #: longer headers than any tool writes are no headers
 _MOST_HEADER: Final = 100_000_000
 _MOST_FILES: Final = 20_000
+_TENSORS: Final = name_ending(*SAFETENSORS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,86 +25,119 @@ class ModelFile:
     """One file that may be a model."""
 
     path: Path
-    #: relative to the models root, with slashes
+    #: relative to the models root, with slashes; whole in the other folders
     shown: str
     size: int
 
 
-def model_files(root: Path | None, asked: list[str]) -> list[ModelFile]:
-    """Find the model files that `asked` names: files, or folders with everything below.
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The model files at one path."""
 
-    A path is relative to the models root or lies under it. A link inside the root is
-    followed, as ComfyUI does, because whoever put it there owns the root.
+    files: tuple[ModelFile, ...]
+    #: there are more than anybody looks at
+    cut: bool = False
+
+
+def model_files(roots: Roots, text: str) -> Found:
+    """Find the model files that a path names: a file, or a folder with everything below.
+
+    A path is relative to the models root, where it means the same place of the other folders
+    that ComfyUI searches too; or it is absolute and lies under one of them. A link inside is
+    followed, as ComfyUI does, because whoever put it there owns the folder.
 
     Raises:
         NotConfigured: there is no models root.
-        BadReference: a path leaves the root, or nothing readable is there.
+        BadReference: a path leaves the folders, or nothing readable is there.
     """
-    if root is None:
+    if roots.root is None:
         raise NotConfigured(
             "local files can only be read under the models root, and none is set",
             "set CIVIT_MCP_MODELS_ROOT to ComfyUI's models folder and restart civit-mcp",
         )
-    root = Path(os.path.normpath(root))
-    found: dict[str, ModelFile] = {}
-    for text in asked:
-        path = _inside(root, text)
-        for each in _below(root, path, text):
-            found.setdefault(each.shown, each)
-    return sorted(found.values(), key=lambda file: file.shown)
-
-
-def _inside(root: Path, text: str) -> Path:
-    shown = one_line(text, 160)
-    if not text.strip() or "\x00" in text:
-        raise BadReference(f"'{shown}' is no path", "give a path under the models root")
-    # links stay as they are: the folder behind one has no place of its own below the root
-    path = Path(os.path.normpath(root / text))  # a later absolute path wins
-    for top, place in ((root, path), (root.resolve(), path.resolve())):
-        if place.is_relative_to(top):
-            return root / place.relative_to(top)
-    raise BadReference(
-        f"'{shown}' is outside the models root",
-        "give a path under the models root, such as 'loras'",
-    )
-
-
-def _below(root: Path, path: Path, text: str) -> Iterator[ModelFile]:
-    shown = one_line(text, 160)
-    try:
-        facts = path.stat()
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "no such path"
-        raise BadReference(
-            f"'{shown}' cannot be read under the models root: {reason}", "check the path"
-        ) from None
+    root, shown = Path(os.path.normpath(roots.root)), one_line(text, 160)
+    where = "the models root"
+    if roots.extra:
+        where += f" and the folders of {EXTRA_PATHS}"
+    there: list[tuple[Path, os.stat_result]] = []
+    reason = ""
+    for place in _places(root, roots, text, where):
+        try:
+            there.append((place, place.stat()))
+        except (OSError, ValueError) as error:
+            problem = error.strerror if isinstance(error, OSError) else "no such path"
+            reason = reason or f"{problem}"
+    if not there:
+        raise BadReference(f"'{shown}' cannot be read under {where}: {reason}", "check the path")
+    # as ComfyUI has it, a file in an earlier folder hides one of its name in a later one
+    path, facts = there[0]
     if stat.S_ISREG(facts.st_mode):
         if not MODEL_FILE.search(path.name):
             raise BadReference(f"'{shown}' is no model file", "give a .safetensors or the like")
-        yield _file(root, path, facts.st_size)
-        return
+        return Found((ModelFile(path, _shown(root, path), facts.st_size),))
     if not stat.S_ISDIR(facts.st_mode):
         raise BadReference(f"'{shown}' is neither a file nor a folder", "check the path")
-    count = 0
-    for folder, folders, names in os.walk(path):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            each = Path(folder) / name
-            if not MODEL_FILE.search(name) or name.startswith("."):
-                continue
-            try:
-                facts = each.stat()
-            except OSError:
-                continue
-            if stat.S_ISREG(facts.st_mode):
-                yield _file(root, each, facts.st_size)
-                count += 1
-                if count == _MOST_FILES:
-                    return
+    folders = [folder for folder, facts in there if stat.S_ISDIR(facts.st_mode)]
+    found: dict[Path, ModelFile] = {}
+    below = Below(folders)
+    for each in below:
+        size = _model_size(each)
+        if size is None:
+            continue
+        if len(found) == _MOST_FILES:
+            return Found(_sorted(found.values()), cut=True)
+        found.setdefault(each, ModelFile(each, _shown(root, each), size))
+    return Found(_sorted(found.values()), cut=below.cut)
 
 
-def _file(root: Path, path: Path, size: int) -> ModelFile:
-    return ModelFile(path, path.relative_to(root).as_posix(), size)
+def _places(root: Path, roots: Roots, text: str, where: str) -> Iterator[Path]:
+    shown = one_line(text, 160)
+    if not text.strip() or "\x00" in text:
+        raise BadReference(f"'{shown}' is no path", f"give a path under {where}")
+    # links stay as they are: the folder behind one has no place of its own below the root
+    path = Path(os.path.normpath(root / text))  # a later absolute path wins
+    inside = _inside((root, *roots.folders), path)
+    if inside is None:
+        raise BadReference(
+            f"'{shown}' is outside {where}",
+            "give a path under the models root, such as 'loras'",
+        )
+    yield inside
+    if not Path(text).is_absolute() and inside.is_relative_to(root):
+        yield from roots.beside(inside.relative_to(root))
+
+
+def _inside(folders: Sequence[Path], path: Path) -> Path | None:
+    """The path below one of the folders, as it is written or where its links lead."""
+    for folder in folders:
+        if path.is_relative_to(folder):
+            return path
+    # unlike Path.resolve this leaves links that go round in circles alone
+    real = Path(os.path.realpath(path))
+    for folder in folders:
+        top = Path(os.path.realpath(folder))
+        if real.is_relative_to(top):
+            return folder / real.relative_to(top)
+    return None
+
+
+def _model_size(path: Path) -> int | None:
+    """Bytes of a file whose name is a model's; None for anything else."""
+    if not MODEL_FILE.search(path.name):
+        return None
+    try:
+        facts = path.stat()
+    except OSError:
+        return None
+    return facts.st_size if stat.S_ISREG(facts.st_mode) else None
+
+
+def _shown(root: Path, path: Path) -> str:
+    return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
+
+
+def _sorted(files: Iterable[ModelFile]) -> tuple[ModelFile, ...]:
+    return tuple(sorted(files, key=lambda file: file.shown))
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +161,7 @@ def digests_of(path: Path, advance: Callable[[int], None]) -> Digests:
     """
     whole, tensors = hashlib.sha256(), hashlib.sha256()
     with path.open("rb") as stream:
-        start = _tensors_start(stream) if path.suffix.lower() in (".safetensors", ".sft") else None
+        start = _tensors_start(stream) if _TENSORS.search(path.name) else None
         stream.seek(0)
         position = 0
         while piece := stream.read(_PIECE):

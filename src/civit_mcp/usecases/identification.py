@@ -99,7 +99,8 @@ def look_up_notes(look_ups: LookUps, found: Found) -> list[str]:
     """Say what the round could not tell, and why."""
     notes = []
     if found.gone:
-        ids = ", ".join(str(version_id) for version_id in sorted(found.gone)[:5])
+        # look-ups are bounded, and so are those that found nothing
+        ids = ", ".join(str(version_id) for version_id in sorted(found.gone))
         notes.append(f"CivitAI no longer has: version {ids}")
     if found.failed:
         what, why = next(iter(found.failed.items()))

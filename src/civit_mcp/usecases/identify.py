@@ -1,45 +1,49 @@
 """Which CivitAI version a file is: by its hash, never by its name."""
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 import anyio
 import anyio.from_thread
 import anyio.to_thread
 
-from civit_mcp.catalog import Snapshot
-from civit_mcp.errors import BadReference, CivitError
+from civit_mcp.catalog import Roots, Snapshot
+from civit_mcp.errors import BadReference, CivitError, NotConfigured
 from civit_mcp.models.identified import FoundBy, IdentifiedAnswer, IdentifiedRow
 from civit_mcp.models.levels import permits
 from civit_mcp.models.records import EMPTY_HASHES, FileRecord, VersionRecord
+from civit_mcp.models.weights import HASH_LENGTHS, HASH_TYPES, LENGTHS_SAID, SHA256_LENGTH
 from civit_mcp.references import parse_reference
 from civit_mcp.references.reference import shown
 from civit_mcp.text import one_line
+from civit_mcp.usecases import cursors
 from civit_mcp.usecases.batch import not_too_many
 from civit_mcp.usecases.bounds import take_within
 from civit_mcp.usecases.desk import Desk
-from civit_mcp.usecases.directory import read_page, write_page
 from civit_mcp.usecases.hashing import Digests, ModelFile, digests_of, model_files
 from civit_mcp.usecases.identification import owner_of
 from civit_mcp.usecases.resolve import level_of
-from civit_mcp.usecases.rows import status_of, word
+from civit_mcp.usecases.rows import in_megabytes, status_of, word
 
 MOST_HASHES: Final = 500
-_SHA256: Final = 64
 #: files hashed at the same time; more only make one disk seek
 _READERS: Final = 2
-_BY_LENGTH: Final[Mapping[int, tuple[FoundBy, ...]]] = {
-    8: ("AutoV1", "CRC32"),
-    10: ("AutoV2",),
-    12: ("AutoV3",),
-    64: ("SHA256", "BLAKE3"),
-}
+#: beyond the files of any disk
+_MOST_THINGS: Final = 2**53
+#: owners of one file in an answer: as many as it holds when it is about nothing else
+_MOST_ALSO: Final = 1_000
+#: paths named in one note
+_MOST_SAID: Final = 5
 _WEAK: Final = "8 digits only: another file may have the same, so check the name"
 
-#: told how far the work is: done, total, and what is being read
+#: bytes between two reports of how far a file is read
+_STEP: Final = 64 * 1024 * 1024
+
+#: told how far the work is: done, total, and what is being read; the number only grows
 Progress = Callable[[float, float, str], Awaitable[None]]
 
 
@@ -49,6 +53,8 @@ class _Asked:
 
     hashes: tuple[str, ...] = ()
     given: str | None = None
+    #: a path that leads to no file
+    path: str | None = None
     file: ModelFile | None = None
     digests: Digests | None = None
     problem: str | None = None
@@ -73,40 +79,86 @@ async def identify_files(
     """Identify local files and hashes; `limit` of them a call.
 
     Raises:
-        BadReference: a path outside the models root, or neither paths nor hashes.
-        NotConfigured: paths without a models root.
+        BadReference: the only path leads to no file, or there are neither paths nor hashes.
+        NotConfigured: paths alone, without a models root.
         TooLarge: more than 500 hashes.
     """
     if not paths and not hashes:
         raise BadReference("neither 'paths' nor 'hashes' was given", "pass paths or hashes")
     not_too_many(len(hashes), MOST_HASHES)
-    files: list[ModelFile] = []
+    files: list[ModelFile | _Asked] = []
+    said: list[str] = []
     if paths:
-        find = partial(model_files, desk.settings.models_root, list(paths))
-        files = await anyio.to_thread.run_sync(find)
-    start = read_page(cursor, "identify_files") - 1
-    todo: list[ModelFile | str] = [*files, *dict.fromkeys(text.strip() for text in hashes)]
+        root = desk.settings.models_root
+        find = partial(_find, root, list(dict.fromkeys(paths)), alone=not hashes)
+        files, said = await anyio.to_thread.run_sync(find)
+    start = 0
+    if cursor is not None:
+        start = cursors.number("file", cursor, "identify_files", least=0, most=_MOST_THINGS)
+    todo = [*files, *dict.fromkeys(text.strip() for text in hashes)]
     piece = todo[start : start + limit]
-    local = [each for each in piece if isinstance(each, ModelFile)]
-    hashed = await _hash_all(local, progress)
-    asked = [
-        hashed[each.shown] if isinstance(each, ModelFile) else _read_hash(each) for each in piece
-    ]
+    hashed = await _hash_all([each for each in piece if isinstance(each, ModelFile)], progress)
+    asked = [_asked(each, hashed) for each in piece]
     hits, failure = await _look_up(desk, asked)
     snapshot, notes = await desk.snapshot_or_note()
     rows = [await _row(desk, each, hits, snapshot, failure) for each in asked]
     kept = take_within(rows) if rows else []
     following = start + len(kept)
-    if paths and not files:
-        notes.append("There is no model file in that folder")
+    notes += said
     if following < len(todo):
         notes.append(f"{len(todo) - following} more; pass next_cursor")
     return IdentifiedAnswer(
         items=kept,
         counts=dict(Counter(row.state for row in kept)),
-        next_cursor=write_page(following + 1) if following < len(todo) else None,
+        next_cursor=cursors.write("file", following) if following < len(todo) else None,
         notes=notes,
     )
+
+
+def _find(
+    root: Path | None, paths: Sequence[str], *, alone: bool
+) -> tuple[list[ModelFile | _Asked], list[str]]:
+    """The files of every path, each once, and what is to be said of them.
+
+    A path that leads to none has an outcome of its own, unless nothing else was asked.
+    """
+    roots = Roots.at(root)
+    found: dict[str, ModelFile | _Asked] = {}
+    empty: list[str] = []
+    notes: list[str] = []
+    for text in paths:
+        shown = one_line(text, 160)
+        try:
+            here = model_files(roots, text)
+        except (BadReference, NotConfigured) as error:
+            # without a models root no path can be read, however many there are
+            if alone and (len(paths) == 1 or root is None):
+                raise
+            found[f"\0{text}"] = _Asked(path=shown, problem=str(error))
+            continue
+        for file in here.files:
+            found.setdefault(file.shown, file)
+        if not here.files:
+            empty.append(f"'{shown}'")
+        if here.cut:
+            notes.append(
+                f"'{shown}' was gone through up to {len(here.files)} model files and holds more; "
+                "pass its folders one by one"
+            )
+    if empty:
+        more = f" and {len(empty) - _MOST_SAID} more" if len(empty) > _MOST_SAID else ""
+        notes.append(f"There is no model file in {', '.join(empty[:_MOST_SAID])}{more}")
+    return list(found.values()), [*notes, *roots.notes]
+
+
+def _asked(each: ModelFile | _Asked | str, hashed: Mapping[str, _Asked]) -> _Asked:
+    match each:
+        case ModelFile():
+            return hashed[each.shown]
+        case _Asked():
+            return each
+        case str():
+            return _read_hash(each)
 
 
 def _read_hash(text: str) -> _Asked:
@@ -114,9 +166,9 @@ def _read_hash(text: str) -> _Asked:
         ref = parse_reference(text)
     except BadReference as error:
         return _Asked(given=shown(text, 80), problem=error.what)
-    digest = ref.hash or (text.upper() if len(text) in _BY_LENGTH and _is_hex(text) else None)
+    digest = ref.hash or (text.upper() if len(text) in HASH_TYPES and _is_hex(text) else None)
     if digest is None:
-        problem = f"'{ref.text}' is no hash of 8, 10, 12 or 64 hexadecimal digits"
+        problem = f"'{ref.text}' is no hash of {LENGTHS_SAID} hexadecimal digits"
         return _Asked(given=one_line(ref.text, 80), problem=problem)
     digest = digest.upper()
     return _Asked(given=digest, hashes=(digest,))
@@ -128,18 +180,28 @@ def _is_hex(text: str) -> bool:
 
 async def _hash_all(files: Sequence[ModelFile], progress: Progress) -> dict[str, _Asked]:
     """Hash files in threads; a cancelled call stops at the next piece."""
-    total = float(sum(file.size for file in files)) or 1.0
-    done = 0
+    total = sum(file.size for file in files) or 1
+    #: bytes of each file, as far as told
+    read: dict[str, int] = {}
     results: dict[str, _Asked] = {}
     readers = anyio.CapacityLimiter(_READERS)
 
+    async def tell(file: ModelFile, position: int, verb: str) -> None:
+        # a file that grows while it is read is no more than it was
+        position = min(position, file.size)
+        if position > read.get(file.shown, 0):
+            read[file.shown] = position
+            await progress(float(sum(read.values())), float(total), f"{verb} {file.shown}")
+
     async def one(file: ModelFile) -> None:
-        nonlocal done
+        position = 0
 
         def advance(count: int) -> None:
-            nonlocal done
-            done += count
+            nonlocal position
             anyio.from_thread.check_cancelled()
+            before, position = position, position + count
+            if position // _STEP > before // _STEP:
+                anyio.from_thread.run(tell, file, position, "hashing")
 
         try:
             work = partial(digests_of, file.path, advance)
@@ -153,7 +215,7 @@ async def _hash_all(files: Sequence[ModelFile], progress: Progress) -> dict[str,
         results[file.shown] = _Asked(
             file=file, digests=digests, hashes=() if problem else hashes, problem=problem
         )
-        await progress(float(done), total, f"hashed {file.shown}")
+        await tell(file, file.size, "hashed")
 
     async with anyio.create_task_group() as group:
         for file in files:
@@ -167,7 +229,7 @@ async def _look_up(
     """Find the owners: SHA-256 in batches first, then what is left one hash at a time."""
     hits: dict[str, _Hit] = {}
     failed: dict[str, CivitError] = {}
-    whole = list({h: None for each in asked for h in each.hashes if len(h) == _SHA256})
+    whole = list({h: None for each in asked for h in each.hashes if len(h) == SHA256_LENGTH})
     if whole:
         try:
             hits |= await _by_sha256(desk, whole)
@@ -180,7 +242,7 @@ async def _look_up(
             if not any(h in hits or h in failed for h in each.hashes)
             for digest in each.hashes
             # a file's own SHA-256 is no BLAKE3; a given one may be
-            if len(digest) != _SHA256 or each.given is not None
+            if len(digest) != SHA256_LENGTH or each.given is not None
         }
     )
 
@@ -231,13 +293,13 @@ async def _row(
     failed: Mapping[str, CivitError],
 ) -> IdentifiedRow:
     row = IdentifiedRow(
-        path=asked.file.shown if asked.file else None,
+        path=asked.file.shown if asked.file else asked.path,
         hash=asked.given,
         state="not_found",
         sha256=asked.digests.sha256 if asked.digests else None,
         autov2=asked.digests.autov2 if asked.digests else None,
         autov3=asked.digests.autov3 if asked.digests else None,
-        size_mb=round(asked.file.size / 1e6, 1) if asked.file else None,
+        size_mb=in_megabytes(asked.file.size) if asked.file else None,
         note=asked.problem,
     )
     if asked.problem is not None:
@@ -253,7 +315,7 @@ async def _row(
             note = "identified, but above the operator's level cap (CIVIT_MCP_MAX_LEVEL)"
             return row.model_copy(update={"state": "unknown", "note": note})
     file, found_by = _matching(version, hit.digest)
-    weak = len(hit.digest) == min(_BY_LENGTH)
+    weak = len(hit.digest) == min(HASH_LENGTHS)
     return row.model_copy(
         update={
             "state": "identified",
@@ -267,10 +329,18 @@ async def _row(
             "base_model": word(version.base_model),
             "file_id": file.id if file else None,
             "catalog_status": status_of(snapshot, version.id),
-            "also": list(hit.also[:50]),
-            "note": _WEAK if weak else None,
+            "also": list(hit.also[:_MOST_ALSO]),
+            "note": "; ".join(_remarks(hit, weak=weak)) or None,
         }
     )
+
+
+def _remarks(hit: _Hit, *, weak: bool) -> Iterator[str]:
+    if weak:
+        yield _WEAK
+    if len(hit.also) > _MOST_ALSO:
+        where = "CivitAI names all at POST model-versions/by-hash/ids"
+        yield f"{len(hit.also) - _MOST_ALSO} more versions own it; {where}"
 
 
 def _not_found(
@@ -278,7 +348,7 @@ def _not_found(
 ) -> IdentifiedRow:
     if error is not None:
         return row.model_copy(update={"state": "unknown", "note": str(error)})
-    sha256 = next((digest for digest in asked.hashes if len(digest) == _SHA256), None)
+    sha256 = next((digest for digest in asked.hashes if len(digest) == SHA256_LENGTH), None)
     entry = snapshot.by_sha256(sha256) if snapshot is not None else None
     if entry is not None and snapshot is not None:
         update = {
@@ -292,7 +362,7 @@ def _not_found(
 
 def _matching(version: VersionRecord, digest: str) -> tuple[FileRecord | None, FoundBy]:
     """Find the file that owns the hash, and which kind of hash it is."""
-    kinds = _BY_LENGTH.get(len(digest), ())
+    kinds = HASH_TYPES.get(len(digest), ())
     for file in version.files:
         for kind in kinds:
             if file.hashes.get(kind, "").upper() == digest:

@@ -1,31 +1,35 @@
-"""What the catalog has: listed, summed up, one entry, its history."""
+"""What the catalog has: listed, summed up, one entry."""
 
-import base64
-import binascii
 import json
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
-from civit_mcp.catalog import Change, Entry, Snapshot, undone
-from civit_mcp.errors import BadReference, NotFound
+from civit_mcp.catalog import Entry, Snapshot
+from civit_mcp.errors import NotFound
 from civit_mcp.models.base_models import look_up
 from civit_mcp.models.catalogued import (
     CatalogName,
     EntryRow,
-    HistoryAnswer,
-    HistoryRow,
     ListAnswer,
     SummaryAnswer,
 )
 from civit_mcp.models.facts import CatalogStatus
+from civit_mcp.models.ids import plain_id
 from civit_mcp.text import one_line
-from civit_mcp.usecases.bounds import take_within
+from civit_mcp.usecases import cursors
+from civit_mcp.usecases.bounds import MOST_BYTES, take_within, texts_within
 from civit_mcp.usecases.desk import Desk, on_disk
+from civit_mcp.usecases.rows import WORD_PIECE, are_cut, short_words, whole_words, words_note
 
-#: file names shown of one change
-_FILES_SHOWN = 5
+#: categories named where one that was asked for is not there
+_CATEGORIES_SHOWN: Final = 40
+#: beyond any catalog, and a number that every program can hold
+_MOST_ENTRIES: Final = 2**53
+#: bytes of trigger words of an entry that is all of a page
+WORDS_ALONE: Final = MOST_BYTES - 4_000
+_CUT: Final = "The page was cut to stay readable; next_cursor goes on where it ends"
 
 
 async def list_catalog(
@@ -82,19 +86,40 @@ def _listed(
             and (status is None or snapshot.status(entry) == status)
         ]
         total, page = len(entries), entries[start : start + limit]
-    rows = take_within([entry_row(entry, snapshot) for entry in page])
+    if len(page) == 1:
+        rows = [_alone(page[0], snapshot)]
+    else:
+        rows = take_within([entry_row(entry, snapshot) for entry in page])
     end = start + len(rows)
     notes = [] if total else _why_none(snapshot, catalog=catalog, category=category)
     if any(row.status == "missing" for row in rows):
         notes += root_notes()
     if len(rows) < len(page):
-        notes.append("The page was cut to stay readable; next_cursor goes on where it ends")
+        notes.append(_CUT)
+    if are_cut(rows):
+        notes.append(words_note(_where_words_are(page)))
     return ListAnswer(
         entries=rows,
         total=total,
         next_cursor=write_cursor(end) if end < total else None,
         notes=notes,
     )
+
+
+def _alone(entry: Entry, snapshot: Snapshot) -> EntryRow:
+    """An entry that is all of a page: with every trigger word for which there is room."""
+    row = entry_row(entry, snapshot)
+    words = [one_line(word, WORD_PIECE) for word in entry.trigger_words]
+    shown = texts_within(words, WORDS_ALONE)
+    more = len(words) - len(shown) or None
+    return row.model_copy(update={"trigger_words": shown, "more_words": more})
+
+
+def _where_words_are(page: list[Entry]) -> str:
+    if len(page) > 1:
+        return "an entry listed alone (query = its file, limit 1)"
+    (entry,) = page
+    return f"catalog://{entry.catalog}/{entry.category_id}"
 
 
 async def summarise(desk: Desk) -> SummaryAnswer:
@@ -150,7 +175,9 @@ async def catalog_entry(desk: Desk, version_id: str) -> EntryRow:
         raise NotFound(
             f"version '{version_id}' is not in the catalog", "add it with add_to_catalog"
         )
-    return await on_disk(partial(entry_row, entry, snapshot))
+    row = await on_disk(partial(entry_row, entry, snapshot))
+    # a resource is read by whoever wants all of it
+    return row.model_copy(update={"more_words": None, **whole_words(entry.trigger_words)})
 
 
 def entry_row(entry: Entry, snapshot: Snapshot) -> EntryRow:
@@ -162,18 +189,14 @@ def entry_row(entry: Entry, snapshot: Snapshot) -> EntryRow:
         catalog=entry.catalog,
         category=entry.category_id,
         status=snapshot.status(entry),
-        base_model=entry.base_model,
-        size_gb=entry.size_gb,
-        version_id=_as_number(entry.version_id),
-        model_id=_as_number(entry.model_id),
-        trigger_words=[one_line(word, 80) for word in entry.trigger_words[:8]],
+        base_model=one_line(entry.base_model, 80) or None,
+        # a small file's size is 0.0 in the catalog, which is no size
+        size_gb=entry.size_gb or None,
+        version_id=plain_id(entry.version_id),
+        model_id=plain_id(entry.model_id),
+        **short_words(entry.trigger_words),
         source=entry.source,
     )
-
-
-def _as_number(text: str | None) -> int | str | None:
-    """An id as a number where it is one; files of other programs hold other texts."""
-    return int(text) if text and text.isascii() and text.isdecimal() and len(text) < 16 else text
 
 
 def _category_words(entry: Entry) -> tuple[str, str]:
@@ -205,13 +228,16 @@ def _why_none(
             {e.category_id for e in snapshot.entries if catalog is None or e.catalog == catalog}
         )
         if category.casefold() not in {name.casefold() for name in known}:
-            return [f"No entry is in category '{category[:60]}'; there are: {', '.join(known)}"]
+            there = ", ".join(one_line(name, 80) for name in known[:_CATEGORIES_SHOWN])
+            if len(known) > _CATEGORIES_SHOWN:
+                there += f" and {len(known) - _CATEGORIES_SHOWN} more, see catalog://summary"
+            return [f"No entry is in category '{category[:60]}'; there are: {there}"]
     return ["No entry fits all filters; drop one"]
 
 
 def write_cursor(position: int) -> str:
-    """Spell a place in a list so that nobody takes it for a number to reckon with."""
-    return base64.urlsafe_b64encode(f"e{position}".encode()).decode().rstrip("=")
+    """Spell a place in a list of the catalog's."""
+    return cursors.write("entry", position)
 
 
 def read_cursor(token: str | None, tool: str) -> int:
@@ -222,47 +248,12 @@ def read_cursor(token: str | None, tool: str) -> int:
     """
     if token is None:
         return 0
-    try:
-        text = base64.urlsafe_b64decode((token + "=" * (-len(token) % 4)).encode("ascii")).decode()
-        if text.startswith("e") and text[1:].isdecimal():
-            return int(text[1:])
-    except (ValueError, binascii.Error):
-        pass
-    raise BadReference(f"the cursor is not one that {tool} gave out", "leave it out to start again")
+    return cursors.number("entry", token, tool, least=0, most=_MOST_ENTRIES)
 
 
 async def catalog_text(desk: Desk, name: CatalogName) -> str:
     """Read one catalog file exactly as it stands; an absent one is an empty catalog."""
     return await on_disk(partial(desk.catalog.raw, name))
-
-
-async def catalog_history(desk: Desk, *, limit: int, cursor: str | None) -> HistoryAnswer:
-    """List the changes that were made through civit-mcp, newest first."""
-    start = read_cursor(cursor, "catalog_history")
-    changes = await on_disk(desk.catalog.history)
-    gone = undone(changes)
-    newest = changes[::-1]
-    page = newest[start : start + limit]
-    end = start + len(page)
-    return HistoryAnswer(
-        changes=[_history_row(change, gone.get(change.id)) for change in page],
-        total=len(changes),
-        next_cursor=write_cursor(end) if end < len(changes) else None,
-    )
-
-
-def _history_row(change: Change, undone_by: str | None) -> HistoryRow:
-    files = list(dict.fromkeys(change.files))
-    return HistoryRow(
-        change_id=change.id,
-        time=change.time,
-        verb=change.verb,
-        version_id=change.version_id,
-        files=[one_line(file, 120) for file in files[:_FILES_SHOWN]],
-        entries=len(files) if len(files) > 1 else None,
-        undoes=change.undoes,
-        undone_by=undone_by,
-    )
 
 
 async def civitai_map(desk: Desk) -> dict[str, Any]:

@@ -28,7 +28,16 @@ from civit_mcp.usecases.resolve import (
     published_version,
     version_id_of,
 )
-from civit_mcp.usecases.rows import licence_of, model_url, version_brief, version_facts, word
+from civit_mcp.usecases.rows import (
+    UNCUT,
+    are_cut,
+    licence_of,
+    model_url,
+    version_brief,
+    version_facts,
+    word,
+    words_note,
+)
 
 MAX_BATCH = 20
 #: characters of description in one answer
@@ -42,6 +51,7 @@ BATCH_VERSIONS_SHOWN = 3
 ROWS_BUDGET: Final = 11_000
 WORDS_BUDGET: Final = 2_000
 MORE_SHOWN: Final = 200
+TAGS_SHOWN: Final = 20
 #: seconds that the creator's advice may arrive after everything else
 ADVICE_PATIENCE: Final = 2.0
 #: what CivitAI fills in where a creator advised nothing
@@ -55,11 +65,13 @@ async def get_model(
     many: Sequence[RefArgument],
     *,
     description_from: int = 0,
+    whole: bool = False,
 ) -> ModelAnswer:
-    """Answer for one model, or for up to twenty."""
+    """Answer for one model, or for up to twenty; one may be told `whole`, however long."""
     snapshot, notes = await desk.snapshot_or_note()
     if not many:
-        facts = await _model(desk, _required(one, "model_id"), snapshot, description_from)
+        ref = _required(one, "model_id")
+        facts = await _model(desk, ref, snapshot, description_from, whole=whole)
         return ModelAnswer(**{**dict(facts), "notes": [*facts.notes, *notes]})
 
     async def brief(ref: RefArgument) -> ModelFacts:
@@ -76,12 +88,13 @@ async def get_model_version(
     many: Sequence[RefArgument],
     *,
     description_from: int = 0,
+    whole: bool = False,
 ) -> VersionAnswer:
-    """Answer for one version, or for up to twenty."""
+    """Answer for one version, or for up to twenty; one may be told `whole`, however long."""
     snapshot, notes = await desk.snapshot_or_note()
     if not many:
         ref = _required(one, "version_id")
-        facts = await _version(desk, ref, snapshot, description_from)
+        facts = await _version(desk, ref, snapshot, description_from, whole=whole)
         return VersionAnswer(**{**dict(facts), "notes": [*facts.notes, *notes]})
 
     async def brief(ref: RefArgument) -> VersionFacts:
@@ -93,19 +106,37 @@ async def get_model_version(
 
 
 async def _model(
-    desk: Desk, ref: RefArgument, snapshot: Snapshot | None, start: int, *, brief: bool = False
+    desk: Desk,
+    ref: RefArgument,
+    snapshot: Snapshot | None,
+    start: int,
+    *,
+    brief: bool = False,
+    whole: bool = False,
 ) -> ModelFacts:
     model = await desk.client.model(await model_id_of(desk, ref))
     desk.forbid_above_cap(model.level_bits, f"model '{model.id}'")
-    shown = BATCH_VERSIONS_SHOWN if brief else VERSIONS_SHOWN
-    piece, following = await _description(model.description, start, brief=brief)
-    rows = take_within(
-        [version_brief(version, snapshot) for version in model.versions[:shown]], ROWS_BUDGET
-    )
+    piece, following = await _description(model.description, start, brief=brief, whole=whole)
+    if whole:
+        rows = [version_brief(version, snapshot, whole=True) for version in model.versions]
+    else:
+        shown = model.versions[: BATCH_VERSIONS_SHOWN if brief else VERSIONS_SHOWN]
+        rows = take_within([version_brief(version, snapshot) for version in shown], ROWS_BUDGET)
     more = [version.id for version in model.versions[len(rows) :]]
+    tags = model.tags if whole else model.tags[:TAGS_SHOWN]
     notes = _model_notes(model)
-    if len(more) > MORE_SHOWN:
-        notes.append(f"{len(more) - MORE_SHOWN} more versions are only on the model's page")
+    if are_cut(rows) and not whole:
+        notes.append(words_note("get_model_version"))
+    left_out = [
+        f"{count} more {what}"
+        for what, count in (
+            ("versions", len(more) - MORE_SHOWN),
+            ("tags", len(model.tags) - len(tags)),
+        )
+        if count > 0
+    ]
+    if left_out:
+        notes.append(f"{' and '.join(left_out)} are in civitai://models/{model.id}")
     return ModelFacts(
         id=model.id,
         name=one_line(model.name, 200),
@@ -113,7 +144,7 @@ async def _model(
         creator=word(model.creator),
         level=label(model.level_bits),
         mode=word(model.mode),
-        tags=[one_line(tag, 60) for tag in model.tags[:20]],
+        tags=[one_line(tag, 60) for tag in tags],
         downloads=model.downloads,
         thumbs_up=model.thumbs_up,
         licence=licence_of(model),
@@ -138,7 +169,13 @@ def _model_notes(model: ModelRecord) -> list[str]:
 
 
 async def _version(
-    desk: Desk, ref: RefArgument, snapshot: Snapshot | None, start: int, *, brief: bool = False
+    desk: Desk,
+    ref: RefArgument,
+    snapshot: Snapshot | None,
+    start: int,
+    *,
+    brief: bool = False,
+    whole: bool = False,
 ) -> VersionFacts:
     version_id = await version_id_of(desk, ref)
     advice: list[Advice] = []
@@ -162,8 +199,10 @@ async def _version(
         raise absent
     if desk.settings.max_level is not None:
         desk.forbid_above_cap(await level_of(desk, version), f"version '{version.id}'")
-    facts = _readable(version_facts(version, snapshot, desk.settings.civitai_url))
-    piece, following = await _description(version.description, start, brief=brief)
+    facts = version_facts(version, snapshot, desk.settings.civitai_url)
+    if not whole:
+        facts = _readable(facts)
+    piece, following = await _description(version.description, start, brief=brief, whole=whole)
     return facts.model_copy(
         update={
             "description": piece or None,
@@ -174,18 +213,25 @@ async def _version(
 
 
 def _readable(facts: VersionFacts) -> VersionFacts:
-    """Leave out what no answer has room for, and say so."""
-    notes = list(facts.notes)
+    """Leave out what no answer has room for, and say what, and where it is."""
     words: list[str] = []
     for each_word in facts.trigger_words:
         if sum(len(known.encode()) for known in words) > WORDS_BUDGET:
-            notes.append("Further trigger words are on the version's page")
             break
         words.append(each_word)
     files = take_within(facts.files, ROWS_BUDGET)
-    if len(files) < len(facts.files):
-        rest = len(facts.files) - len(files)
-        notes.append(f"{rest} more files are only on the version's page")
+    left_out = [
+        f"{count} more {what}"
+        for what, count in (
+            ("trigger words", len(facts.trigger_words) - len(words)),
+            ("files", len(facts.files) - len(files)),
+        )
+        if count
+    ]
+    notes = list(facts.notes)
+    if left_out:
+        where = f"civitai://model-versions/{facts.id}"
+        notes.append(f"{' and '.join(left_out)} are in {where}")
     return facts.model_copy(update={"trigger_words": words, "files": files, "notes": notes})
 
 
@@ -206,8 +252,10 @@ async def _advice(desk: Desk, version_id: int) -> list[Advice]:
     return [Advice(strength=given[0], min=given[1], max=given[2], clip_skip=facts.clip_skip)]
 
 
-async def _description(html: str | None, start: int, *, brief: bool) -> tuple[str, int | None]:
-    limit = BATCH_DESCRIPTION_PIECE if brief else DESCRIPTION_PIECE
+async def _description(
+    html: str | None, start: int, *, brief: bool, whole: bool
+) -> tuple[str, int | None]:
+    limit = UNCUT if whole else BATCH_DESCRIPTION_PIECE if brief else DESCRIPTION_PIECE
     if html is None or len(html) < LONG_HTML:
         return cut(clean_html(html), start, limit)
     text = await anyio.to_thread.run_sync(clean_html, html)

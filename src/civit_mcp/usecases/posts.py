@@ -8,6 +8,8 @@ from civit_mcp.models.browsed import ImagesAnswer, PostAnswer, TagRow, TagsAnswe
 from civit_mcp.models.levels import ALL_BITS, Level, label
 from civit_mcp.models.records import ImageRecord, Page
 from civit_mcp.text import clean_html, cut, one_line
+from civit_mcp.usecases import cursors
+from civit_mcp.usecases.bounds import take_within
 from civit_mcp.usecases.desk import Desk
 from civit_mcp.usecases.emptiness import as_call
 from civit_mcp.usecases.filters import one_of
@@ -28,7 +30,9 @@ from civit_mcp.usecases.resolve import (
 from civit_mcp.usecases.rows import SITE, word
 
 _DESCRIPTION: Final = 600
-_MOST_TAGS: Final = 60
+_POST_TAGS: Final = 20
+#: beyond the tags of any image
+_MOST_TAGS: Final = 2**31
 
 
 async def get_post(
@@ -53,9 +57,11 @@ async def get_post(
     listing = Listing(desk, search, "get_post", read, partial(image_misfit, search), asked)
     walked, hidden = await listing.walk()
     detail, following = cut(clean_html(post.detail), 0, _DESCRIPTION)
-    notes = walked.notes(limit)
+    notes = listing.notes(walked)
     if following is not None:
         notes.append("The description goes on at url")
+    if len(post.tags) > _POST_TAGS:
+        notes.append(f"{len(post.tags) - _POST_TAGS} more tags are at url")
     return PostAnswer(
         id=post.id,
         title=one_line(post.title, 200) or None,
@@ -65,7 +71,7 @@ async def get_post(
         published_at=word(post.published_at),
         version_id=post.version_id,
         collection_id=post.collection_id,
-        tags=[one_line(tag.name, 60) for tag in post.tags[:20]],
+        tags=[one_line(tag.name, 60) for tag in post.tags[:_POST_TAGS]],
         images=walked.rows,
         next_cursor=walked.next_cursor,
         hidden=dict(hidden.reasons),
@@ -115,7 +121,7 @@ async def get_collection(
             "be private, hold no images, or not exist. Next: open "
             f"{url}" + ("" if keyed else ", or set CIVITAI_API_KEY if you may read it")
         )
-    notes = walked.notes(limit)
+    notes = listing.notes(walked)
     if not keyed and search.max_level != "pg":
         notes.append("Without CIVITAI_API_KEY CivitAI shows only PG images of a collection")
     return ImagesAnswer(
@@ -128,14 +134,20 @@ async def get_collection(
     )
 
 
-async def get_image_tags(desk: Desk, ref: RefArgument) -> TagsAnswer:
+async def get_image_tags(
+    desk: Desk, ref: RefArgument, *, limit: int, cursor: str | None
+) -> TagsAnswer:
     """Read the tags of an image with their votes, the strongest first."""
+    start = 0
+    if cursor is not None:
+        start = cursors.number("tag", cursor, "get_image_tags", least=0, most=_MOST_TAGS)
     image_id = await image_id_of(desk, ref)
     if desk.settings.max_level is not None:
         image = await desk.client.image(image_id)
         desk.forbid_above_cap(image.level_bits, f"image '{image_id}'")
     found = await desk.client.image_tags(image_id)
     found = sorted(found, key=lambda tag: -(tag.score or 0))
+    page = found[start : start + limit]
     rows = [
         TagRow(
             name=one_line(tag.name, 80),
@@ -147,15 +159,24 @@ async def get_image_tags(desk: Desk, ref: RefArgument) -> TagsAnswer:
             automated=tag.automated,
             level=label(tag.level_bits),
         )
-        for tag in found
+        for tag in page
     ]
-    call = as_call("get_generation_data", {"image_id": image_id})
-    more = len(rows) - _MOST_TAGS
+    rows = take_within(rows)
+    end = start + len(rows)
+    more = len(found) - end
     return TagsAnswer(
-        items=rows[:_MOST_TAGS],
-        why_empty=None
-        if rows
-        else f"Image '{image_id}' has no tags, or does not exist; CivitAI answers both alike. "
-        f"Next: {call}",
-        notes=[f"{more} tags with fewer votes are left out"] if more > 0 else [],
+        items=rows,
+        next_cursor=cursors.write("tag", end) if more > 0 else None,
+        why_empty=None if rows else _no_tags(image_id, start),
+        notes=[f"{more} more, with lower scores; next_cursor lists them"] if more > 0 else [],
+    )
+
+
+def _no_tags(image_id: int, start: int) -> str:
+    if start:
+        return "The listing ends here"
+    call = as_call("get_generation_data", {"image_id": image_id})
+    return (
+        f"Image '{image_id}' has no tags, or does not exist; CivitAI answers both alike. "
+        f"Next: {call}"
     )

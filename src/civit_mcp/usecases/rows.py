@@ -1,10 +1,12 @@
 """From records to rows: the same fact is worded in one place."""
 
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from civit_mcp.catalog import Entry, Snapshot
 from civit_mcp.models.base_models import look_up
+from civit_mcp.models.catalogued import EntryRow
 from civit_mcp.models.delivery import gate_of, main_file
 from civit_mcp.models.facts import (
     CatalogStatus,
@@ -20,9 +22,14 @@ from civit_mcp.models.levels import label
 from civit_mcp.models.records import FileRecord, ModelRecord, VersionRecord
 from civit_mcp.text import one_line
 
-#: trigger words in a row; get_model_version has them all
+#: trigger words in a row
 ROW_WORDS = 8
 ROW_WORD_LENGTH = 80
+#: characters of one trigger word where all of them are shown
+WORD_PIECE: Final = 600
+#: longer than anything that is stored
+UNCUT: Final = 2**31
+_ELLIPSIS: Final = "…"
 MOST_KB = 1e15
 #: words of open sets: types, base models, formats, people
 WORD_LENGTH = 80
@@ -44,7 +51,13 @@ def megabytes(file: FileRecord) -> float | None:
     """CivitAI's KiB in megabytes of 10^6 bytes; None for what no disk can hold."""
     if file.size_kb is None or not 0 <= file.size_kb < MOST_KB:
         return None
-    return round(file.size_kb * 1024 / 1e6, 1)
+    return in_megabytes(file.size_kb * 1024)
+
+
+def in_megabytes(size: float) -> float:
+    """Bytes in megabytes of 10^6: to a tenth, and only what is empty is 0."""
+    megabytes = size / 1e6
+    return round(megabytes, 1) or float(f"{megabytes:.3g}")
 
 
 def file_brief(file: FileRecord | None) -> FileBrief | None:
@@ -68,9 +81,30 @@ def gate_row(version: VersionRecord, now: datetime | None = None) -> GateRow | N
     return GateRow(kind=gate.kind, reason=one_line(gate.reason, 200), until=gate.until)
 
 
-def short_words(words: tuple[str, ...]) -> list[str]:
-    """Trigger words for a row: a few, each short enough to read."""
-    return [one_line(word, ROW_WORD_LENGTH) for word in words[:ROW_WORDS]]
+def short_words(words: Sequence[str]) -> dict[str, Any]:
+    """Trigger words as fields of a row: a few, each short enough to read, and how many more."""
+    return {
+        "trigger_words": [one_line(word, ROW_WORD_LENGTH) for word in words[:ROW_WORDS]],
+        "more_words": max(len(words) - ROW_WORDS, 0) or None,
+    }
+
+
+def whole_words(words: Sequence[str]) -> dict[str, Any]:
+    """Trigger words as fields of a row that nothing is left out of."""
+    return {"trigger_words": [one_line(word, UNCUT) for word in words]}
+
+
+def are_cut(rows: Iterable[SearchRow | VersionBrief | EntryRow]) -> bool:
+    """Whether some trigger word of the rows is left out or shortened."""
+    return any(
+        row.more_words or any(word.endswith(_ELLIPSIS) for word in row.trigger_words)
+        for row in rows
+    )
+
+
+def words_note(where: str) -> str:
+    """Say that rows are short of trigger words, and where the others are."""
+    return f"Trigger words are cut, more_words tells by how many; {where} has them all"
 
 
 def status_of(snapshot: Snapshot | None, version_id: int | None) -> CatalogStatus:
@@ -105,7 +139,7 @@ def search_row(
         version_id=version.id if version else None,
         version_name=one_line(version.name, 80) if version else None,
         base_model=word(version.base_model) if version else None,
-        trigger_words=short_words(version.trigger_words) if version else [],
+        **(short_words(version.trigger_words) if version else {}),
         file=file_brief(main_file(version)) if version else None,
         downloads=model.downloads,
         thumbs_up=model.thumbs_up,
@@ -115,13 +149,15 @@ def search_row(
     )
 
 
-def version_brief(version: VersionRecord, snapshot: Snapshot | None) -> VersionBrief:
+def version_brief(
+    version: VersionRecord, snapshot: Snapshot | None, *, whole: bool = False
+) -> VersionBrief:
     """One version in the answer about its model."""
     return VersionBrief(
         id=version.id,
         name=one_line(version.name, 80),
         base_model=word(version.base_model),
-        trigger_words=short_words(version.trigger_words),
+        **(whole_words if whole else short_words)(version.trigger_words),
         file=file_brief(main_file(version)),
         published_at=word(version.published_at),
         downloads=version.downloads,
@@ -171,7 +207,7 @@ def version_facts(version: VersionRecord, snapshot: Snapshot | None, base: str) 
         family=look_up(version.base_model).family if version.base_model else None,
         air=one_line(version.air, 300) or None,
         level=label(version.level_bits),
-        trigger_words=[one_line(word, 600) for word in version.trigger_words[:40]],
+        **whole_words(version.trigger_words),
         published_at=word(version.published_at),
         downloads=version.downloads,
         thumbs_up=version.thumbs_up,

@@ -17,7 +17,7 @@ from civit_mcp.models.records import ModelRecord, Page
 from civit_mcp.references import Reference, parse_reference
 from civit_mcp.text import one_line
 from civit_mcp.usecases.desk import Desk
-from civit_mcp.usecases.emptiness import Hidden, as_call, why_no_models
+from civit_mcp.usecases.emptiness import Hidden, Looked, as_call, why_no_models
 from civit_mcp.usecases.filters import (
     ModelSearch,
     canonical,
@@ -27,7 +27,7 @@ from civit_mcp.usecases.filters import (
 )
 from civit_mcp.usecases.paging import Place, Walk
 from civit_mcp.usecases.resolve import model_id_of
-from civit_mcp.usecases.rows import search_row
+from civit_mcp.usecases.rows import are_cut, search_row, words_note
 
 #: rows to ask for when many of them will fall to the filters
 WIDE_PAGE: Final = 100
@@ -46,13 +46,18 @@ _WORD_BREAK: Final = re.compile(r"[_\-.+]+|(?<=[a-z0-9])(?=[A-Z])")
 
 async def search_models(desk: Desk, search: ModelSearch) -> SearchAnswer:
     """Find models; a query that is a reference finds exactly that model."""
+    return (await look_for_models(desk, search)).answer
+
+
+async def look_for_models(desk: Desk, search: ModelSearch) -> Looked[SearchAnswer]:
+    """Find models, and tell at which levels there would be some when there are none."""
     asked = search
     search = await canonical(desk, search)
     notes = _ignored(asked, search)
     if search.query and not search.cursor:
         exact = await _by_reference(desk, search)
         if exact is not None:
-            return exact
+            return Looked(exact)
     search = _plain_words(search)
     cap = desk.settings.max_level
     hidden = Hidden()
@@ -80,19 +85,21 @@ async def search_models(desk: Desk, search: ModelSearch) -> SearchAnswer:
     except NotFound:
         if search.creator is None:
             raise
-        return _no_such_creator(search)
+        return Looked(_no_such_creator(search))
     rows = walked.rows
     if search.query:
         rows = _exact_names_first(rows, search.query)
     more = walked.following is not None
-    return SearchAnswer(
+    short = [words_note("get_model_version")] if are_cut(rows) else []
+    answer = SearchAnswer(
         items=rows,
         next_cursor=walked.next_cursor,
         filters_applied=search.applied(),
         hidden=dict(hidden.reasons),
         why_empty=None if rows else why_no_models(search, hidden, cap, more=more),
-        notes=[*notes, *walked.notes(search.limit), *catalog_notes],
+        notes=[*notes, *walked.notes(search.limit), *short, *catalog_notes],
     )
+    return hidden.looked(answer, rows, cap)
 
 
 def _ignored(asked: ModelSearch, search: ModelSearch) -> list[str]:
@@ -181,6 +188,8 @@ async def _by_reference(desk: Desk, search: ModelSearch) -> SearchAnswer | None:
         notes.append(f"CivitAI does not list version '{ref.version_id}' any more or not yet")
     snapshot, catalog_notes = await desk.snapshot_or_note()
     row = search_row(model, version or next(iter(model.versions), None), snapshot)
+    if are_cut([row]):
+        notes.append(words_note("get_model_version"))
     return SearchAnswer(
         items=[row],
         filters_applied={"reference": ref.describe()},

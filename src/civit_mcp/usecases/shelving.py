@@ -1,8 +1,9 @@
 """The user's catalog: every way to change it."""
 
+from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import anyio
 
@@ -18,6 +19,7 @@ from civit_mcp.models.catalogued import (
 from civit_mcp.models.records import FileRecord, VersionRecord
 from civit_mcp.references import parse_reference
 from civit_mcp.text import one_line
+from civit_mcp.usecases.bounds import MOST_BYTES, size_of, take_within, with_short_diff
 from civit_mcp.usecases.desk import Desk, on_disk
 from civit_mcp.usecases.inventory import catalog_entry, catalog_text, list_catalog, summarise
 from civit_mcp.usecases.resolve import RefArgument, version_id_of, version_with_parent
@@ -30,20 +32,24 @@ __all__ = [
     "catalog_entry",
     "catalog_text",
     "edit_catalog_entry",
+    "known_version",
     "list_catalog",
     "promote_to_lora",
     "remove_from_catalog",
     "summarise",
     "undo_catalog_change",
+    "version_to_add",
 ]
 
 #: references that one bulk add takes
 MOST_REFERENCES: Final = 200
-#: characters of a diff in an answer
-MOST_DIFF: Final = 6000
-#: told how much of how much is done
-Progress = Callable[[int, int], Coroutine[Any, Any, None]]
-A = TypeVar("A", AddAnswer, ChangeAnswer, PromoteAnswer)
+#: notes of a bulk add that stand above its rows, as they are about several
+_SHARED_NOTES: Final = 8
+#: bytes of the other parts of a bulk add's answer
+_AROUND_ROWS: Final = 1_500
+_AS_IT_STANDS: Final = "catalog://models.json and catalog://loras.json have the entry as it is now"
+#: told how much of how much is done, and what; the number only grows
+Progress = Callable[[float, float, str], Coroutine[Any, Any, None]]
 
 
 async def add_to_catalog(
@@ -53,7 +59,7 @@ async def add_to_catalog(
 
     What the catalog has needs no CivitAI to be told: it may be offline, or have lost the version.
     """
-    known = await _known_version(desk, ref)
+    known = await known_version(desk, ref)
     if known is not None:
         # the file is of no use but to be told from the entry's own
         asked = () if file_id is None else (FileRecord(id=file_id),)
@@ -61,8 +67,9 @@ async def add_to_catalog(
         answer = await on_disk(partial(desk.catalog.add, bare, file_id, dry_run=dry_run))
         if answer.status == "already_exists":
             return answer
-    version = await _version(desk, ref)
-    return _short(await on_disk(partial(desk.catalog.add, version, file_id, dry_run=dry_run)))
+    version = await version_to_add(desk, ref)
+    answer = await on_disk(partial(desk.catalog.add, version, file_id, dry_run=dry_run))
+    return with_short_diff(answer, "get_model_version has what the entry is made of")
 
 
 async def add_many_to_catalog(
@@ -88,12 +95,12 @@ async def add_many_to_catalog(
     async def read(index: int) -> None:
         nonlocal done
         try:
-            versions[index] = await _version(desk, refs[index])
+            versions[index] = await version_to_add(desk, refs[index])
         except CivitError as error:
             versions[index] = error
         done += 1
         if progress is not None:
-            await progress(done, len(refs))
+            await progress(done, len(refs), f"read {done} of {len(refs)} versions")
 
     async with anyio.create_task_group() as group:
         for index in range(len(refs)):
@@ -101,7 +108,7 @@ async def add_many_to_catalog(
     read_ones = [version for version in versions if isinstance(version, VersionRecord)]
     requests = [(version, None) for version in read_ones]
     answers = await on_disk(partial(desk.catalog.add_many, requests, dry_run=dry_run))
-    return _short(_joined(refs, versions, answers, dry_run=dry_run))
+    return _joined(refs, versions, answers, dry_run=dry_run)
 
 
 def _joined(
@@ -111,6 +118,8 @@ def _joined(
     *,
     dry_run: bool,
 ) -> AddAnswer:
+    said = Counter(note for answer in answers for note in dict.fromkeys(answer.notes))
+    shared = [note for note, count in said.most_common(_SHARED_NOTES) if count > 1]
     rows: list[AddRow] = []
     following = iter(answers)
     for ref, version in zip(refs, versions, strict=True):
@@ -129,29 +138,39 @@ def _joined(
                     "category": answer.category,
                     "dest": None if answer.dest == answer.category else answer.dest,
                     "reason": answer.reason,
+                    "notes": [note for note in answer.notes if note not in shared],
                 }
             )
         )
     counts: dict[str, int] = {}
     for row in rows:
         counts[row.status] = counts.get(row.status, 0) + 1
-    notes = [note for answer in answers for note in answer.notes]
     first = answers[0] if answers else None
-    return AddAnswer(
+    whole = AddAnswer(
         status="done",
-        items=rows,
         counts=counts,
         change_id=first.change_id if first else None,
         diff=first.diff if first else None,
         dry_run=True if dry_run else None,
-        notes=list(dict.fromkeys(notes))[:8],
+        notes=shared,
     )
+    whole = with_short_diff(whole, "fewer version_ids in a call show theirs")
+    page = take_within(rows, MOST_BYTES - size_of(whole) - _AROUND_ROWS)
+    if len(page) == len(rows):
+        return whole.model_copy(update={"items": rows})
+    # what is in the catalog stays as it is when it is added again
+    note = (
+        f"{len(rows) - len(page)} more rows, which counts has too: the same call with the "
+        f"references after '{page[-1].reference}' alone shows them, and adds nothing twice"
+    )
+    return whole.model_copy(update={"items": page, "notes": [*whole.notes, note]})
 
 
 async def promote_to_lora(desk: Desk, ref: RefArgument, *, dry_run: bool) -> PromoteAnswer:
     """Move a LoRA from models.json into its shelf of loras.json."""
     version_id = await _catalogued_version(desk, ref)
-    return _short(await on_disk(partial(desk.catalog.promote, version_id, dry_run=dry_run)))
+    answer = await on_disk(partial(desk.catalog.promote, version_id, dry_run=dry_run))
+    return with_short_diff(answer, _AS_IT_STANDS)
 
 
 async def remove_from_catalog(
@@ -164,7 +183,8 @@ async def remove_from_catalog(
 ) -> ChangeAnswer:
     """Take an entry out of its file; the model's own file stays on the disk."""
     address = await _address(desk, ref, file, catalog)
-    return _short(await on_disk(partial(desk.catalog.remove, address, dry_run=dry_run)))
+    answer = await on_disk(partial(desk.catalog.remove, address, dry_run=dry_run))
+    return with_short_diff(answer, _AS_IT_STANDS)
 
 
 async def edit_catalog_entry(
@@ -197,15 +217,22 @@ async def edit_catalog_entry(
         work = partial(shelf.move, address, category=category, dest=dest, dry_run=dry_run)
     else:
         work = partial(shelf.edit, address, fields, dry_run=dry_run)
-    return _short(await on_disk(work))
+    return with_short_diff(await on_disk(work), _AS_IT_STANDS)
 
 
 async def undo_catalog_change(desk: Desk, change_id: str | None, *, dry_run: bool) -> ChangeAnswer:
     """Take a change back; without an id the newest that still holds."""
-    return _short(await on_disk(partial(desk.catalog.undo, change_id, dry_run=dry_run)))
+    answer = await on_disk(partial(desk.catalog.undo, change_id, dry_run=dry_run))
+    return with_short_diff(answer, f"catalog_history names the files of change '{answer.undoes}'")
 
 
-async def _version(desk: Desk, ref: RefArgument) -> VersionRecord:
+async def version_to_add(desk: Desk, ref: RefArgument) -> VersionRecord:
+    """Read the version that a reference leads to.
+
+    Raises:
+        AboveLevel: the operator's cap forbids it.
+        NotFound: CivitAI does not have it.
+    """
     version = await version_with_parent(desk, await version_id_of(desk, ref))
     desk.forbid_above_cap(version.level_bits, f"version '{version.id}'")
     return version
@@ -218,7 +245,7 @@ async def _address(
     return Address(version_id=version_id, file=file, catalog=catalog)
 
 
-async def _known_version(desk: Desk, ref: RefArgument) -> int | None:
+async def known_version(desk: Desk, ref: RefArgument) -> int | None:
     """The version id of a reference that names a version the catalog has; else None."""
     parsed = parse_reference(ref, "version")
     snapshot = await desk.snapshot()
@@ -252,13 +279,3 @@ async def _catalogued_version(desk: Desk, ref: RefArgument) -> int | str:
     if entry is not None and entry.version_id is not None:
         return entry.version_id
     return await version_id_of(desk, ref)
-
-
-def _short(answer: A) -> A:
-    """Cut a diff that would fill the reader's context."""
-    if answer.diff is None or len(answer.diff) <= MOST_DIFF:
-        return answer
-    end = answer.diff.rfind("\n", 0, MOST_DIFF)
-    more = answer.diff.count("\n", end) or 1
-    notes = [*answer.notes, f"the diff has {more} lines more"]
-    return answer.model_copy(update={"diff": answer.diff[:end], "notes": notes})

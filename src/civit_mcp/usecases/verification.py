@@ -14,6 +14,7 @@ from civit_mcp.models.catalogued import ProblemRow, VerifyAnswer
 from civit_mcp.models.delivery import main_file
 from civit_mcp.models.records import ModelRecord, VersionRecord
 from civit_mcp.text import one_line
+from civit_mcp.usecases.bounds import take_within
 from civit_mcp.usecases.desk import NO_ROOT_NOTE, Desk, on_disk
 from civit_mcp.usecases.inventory import read_cursor, write_cursor
 from civit_mcp.usecases.shelving import Progress
@@ -40,21 +41,33 @@ async def verify_catalog(
     if upstream:
         return await _upstream(desk, snapshot, start=start, limit=limit, progress=progress)
 
-    def report(done: int, total: int) -> None:
-        anyio.from_thread.check_cancelled()
-        if progress is not None:
-            anyio.from_thread.run(progress, done, total)
+    whole, told = len(snapshot.entries), 0.0
 
-    hasher = desk.catalog.hasher if hashes else None
-    work = partial(inspected, snapshot, hasher=hasher, progress=report)
+    def report(done: float, words: str) -> None:
+        nonlocal told
+        anyio.from_thread.check_cancelled()
+        if progress is not None and done > told:
+            told = done
+            anyio.from_thread.run(progress, done, whole, words)
+
+    def looked(done: int, total: int) -> None:
+        report(done, f"looked at {done} of {total} entries")
+
+    def hashing(share: float) -> None:
+        # one entry may have several files hashed; the last one is told by `looked`
+        number = int(told)
+        report(min(number + share, number + 0.99), f"hashing for entry {number + 1} of {whole}")
+
+    hasher = desk.catalog.hasher.watched(hashing) if hashes else None
+    work = partial(inspected, snapshot, hasher=hasher, progress=looked)
     problems = await on_disk(work)
-    page = problems[start : start + limit]
+    page = take_within([_shown(problem) for problem in problems[start : start + limit]])
     end = start + len(page)
     notes = list(snapshot.roots.notes)
     if snapshot.models_root is None:
         notes.append(NO_ROOT_NOTE)
     return VerifyAnswer(
-        problems=[_shown(problem) for problem in page],
+        problems=page,
         total=len(problems),
         by_problem=dict(Counter(problem.problem for problem in problems)),
         checked=len(snapshot.entries),
@@ -83,22 +96,42 @@ async def _upstream(
             found[index] = await _asked(desk, page[index])
         done += 1
         if progress is not None:
-            await progress(done, len(page))
+            await progress(done, len(page), f"asked about {done} of {len(page)} entries")
 
     async with anyio.create_task_group() as group:
         for index in range(len(page)):
             group.start_soon(look, index)
-    problems = [problem for problems in found for problem in problems]
-    end = start + len(page)
+    told = _told(found)
+    problems = [problem for group in told for problem in group]
+    end = start + len(told)
     others = len(snapshot.entries) - len(known)
+    notes = [f"{others} entries have no CivitAI id and were not asked for"] if others else []
+    if start or end < len(known):
+        notes.append(
+            f"total and by_problem are of the {len(told)} entries of this page, the catalog has "
+            f"{len(known)} with a CivitAI id"
+        )
     return VerifyAnswer(
-        problems=[_shown(problem) for problem in problems],
+        problems=problems,
         total=len(problems),
         by_problem=dict(Counter(problem.problem for problem in problems)),
-        checked=len(page),
+        checked=len(told),
         next_cursor=write_cursor(end) if end < len(known) else None,
-        notes=[f"{others} entries have no CivitAI id and were not asked for"] if others else [],
+        notes=notes,
     )
+
+
+def _told(found: list[list[ProblemRow]]) -> list[list[ProblemRow]]:
+    """What was found of each entry, of as many as an answer has room for; at least of one."""
+    groups = [[_shown(problem) for problem in problems] for problems in found]
+    room = len(take_within([problem for group in groups for problem in group]))
+    told: list[list[ProblemRow]] = []
+    for group in groups:
+        room -= len(group)
+        if told and room < 0:
+            break
+        told.append(group)
+    return told
 
 
 async def _asked(desk: Desk, entry: Entry) -> list[ProblemRow]:
