@@ -11,14 +11,18 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from mcp import Client
+from mcp.client.streamable_http import streamable_http_client
+from pydantic import SecretStr
 
 from civit_mcp.civitai import CivitaiClient
 from civit_mcp.cli.options import COMMANDS, SWITCH_FLAGS, VALUE_FLAGS
 from civit_mcp.config import Settings
 from civit_mcp.server import create_server
 from civit_mcp.tools import all_tools
+from tests.http_kit import served
 
 ALL_TOOLS = all_tools()
 
@@ -188,6 +192,32 @@ def test_the_other_snippets_start_our_command(monkeypatch: pytest.MonkeyPatch) -
     assert Settings().civitai_api_key is not None
     assert words[:4] == ["claude", "mcp", "add", "civit"]
     assert words[-2:] == ["--", "civit-mcp"]
+
+
+async def test_http_snippets_reach_a_server(settings: Settings) -> None:
+    token = re.search(r"^(the-token-of-the-team)$", README, re.MULTILINE)
+    assert token is not None
+    editor = json.loads(snippet("vscode-http"))["servers"]["civit"]
+    codex = tomllib.loads(snippet("codex-http"))["mcp_servers"]["civit"]
+    words = shlex.split(snippet("claude-code-http"))
+    spoken = [words[n + 1].split(": ", 1) for n, word in enumerate(words) if word == "--header"]
+
+    assert words[:6] == ["claude", "mcp", "add", "--transport", "http", "civit"]
+    assert codex["bearer_token_env_var"] == "CIVIT_MCP_TOKEN"
+    guarded = settings.model_copy(update={"token": SecretStr(token[1])})
+    with served(guarded) as base:
+        for url, headers in (
+            (editor["url"], editor["headers"]),
+            (words[6], dict(spoken)),
+            (codex["url"], {"Authorization": f"Bearer {token[1]}"}),
+        ):
+            assert url == "http://127.0.0.1:8765/mcp"
+            here = url.replace("http://127.0.0.1:8765", base)
+            async with (
+                httpx2.AsyncClient(headers=headers) as http,
+                Client(streamable_http_client(here, http_client=http)) as client,
+            ):
+                assert (await client.list_tools()).tools
 
 
 def test_the_two_commands_need_nothing_but_python_pip_and_git() -> None:
