@@ -34,6 +34,7 @@ WARM: dict[str, dict[str, Any]] = {
     "list_catalog": {},
     "get_model_version": {"version_id": DEMO_CHECKPOINT_VERSION},
     "get_generation_data": {"image_id": DEMO_IMAGE},
+    "search_models": {"query": "mist"},
 }
 BARE_HTTP = """
 import sys

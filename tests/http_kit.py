@@ -114,16 +114,31 @@ def head(method: str, path: str, *lines: str, token: str = TOKEN) -> bytes:
     return "\r\n".join([*words, *lines, "", ""]).encode("latin-1")
 
 
-def everything(wire: socket.socket) -> bytes:
-    """What comes until the server hangs up, or has said nothing for a second."""
+def heard(wire: socket.socket) -> tuple[bytes, bool]:
+    """What comes until the server hangs up or has said nothing for a second, and which it was."""
     wire.settimeout(1)
     answer = b""
     try:
         while piece := wire.recv(65536):
             answer += piece
-    except (TimeoutError, ConnectionError):
+    except TimeoutError:
+        return answer, False
+    except ConnectionError:
         pass
-    return answer
+    return answer, True
+
+
+def everything(wire: socket.socket) -> bytes:
+    """What comes, however it ends."""
+    return heard(wire)[0]
+
+
+def sse_place(wire: socket.socket) -> str:
+    """Where the messages of an open SSE stream go."""
+    text = b""
+    while not (found := re.search(rb"/messages/\?session_id=\w+", text)):
+        text += wire.recv(1000)
+    return found.group().decode()
 
 
 async def call_over(

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from mcp import Client
 
 from civit_mcp.app import CivitServer
+from civit_mcp.civitai import CivitaiClient
 from civit_mcp.config import Settings
 from civit_mcp.grounds import Grounds, current_grounds, grounds_collected
 from civit_mcp.sandbox import Sandbox, running_sandbox, world
@@ -35,6 +36,7 @@ ASKED: list[tuple[str, dict[str, Any]]] = [
     ("get_model", {"model_id": world.DEMO_LORA_MODEL}),
     ("list_catalog", {}),
     ("list_catalog", {"status": "present"}),
+    ("search_models", {"query": "lantern"}),
 ]
 
 
@@ -163,6 +165,7 @@ def world_at_rest() -> Iterator[Sandbox]:
 
 @examples(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 @example(steps=["another program writes the catalog", "the models root comes or goes"])
+@example(steps=["the catalog breaks", "another program writes the catalog"])
 @example(
     steps=[
         "another program writes the catalog",
@@ -290,13 +293,14 @@ async def test_a_look_sees_what_was_written_before_it_was_asked_for() -> None:
     async def ask() -> None:
         seen.append(await glances.take(written.is_set))
 
-    async with anyio.create_task_group() as group:
-        group.start_soon(glances.take, slow)
-        await anyio.to_thread.run_sync(begun.wait)
-        # the hop under way has begun before the write, so it may not answer for us
-        written.set()
-        group.start_soon(ask)
-        gate.set()
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as group:
+            group.start_soon(glances.take, slow)
+            await anyio.to_thread.run_sync(begun.wait)
+            # the hop under way has begun before the write, so it may not answer for us
+            written.set()
+            group.start_soon(ask)
+            gate.set()
 
     assert seen == [True]
 
@@ -315,3 +319,41 @@ async def test_who_leaves_while_waiting_for_a_look_leaves_the_others_alone() -> 
         gate.set()
 
     assert seen == [True]
+
+
+async def test_a_look_that_fails_fails_for_who_asked_and_for_nobody_else() -> None:
+    glances, gate = Glances(), threading.Event()
+    seen: list[bool | str] = []
+
+    def broken() -> bool:
+        raise ZeroDivisionError
+
+    async def ask(look: Callable[[], bool]) -> None:
+        try:
+            seen.append(await glances.take(look))
+        except ZeroDivisionError:
+            seen.append("broken")
+
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as group:
+            group.start_soon(ask, lambda: gate.wait(5))
+            for look in (broken, lambda: True, broken):
+                group.start_soon(ask, look)
+            gate.set()
+        seen.append(await glances.take(lambda: True))
+
+    assert sorted(map(str, seen)) == ["True", "True", "True", "broken", "broken"]
+
+
+async def test_an_answer_that_stood_in_for_a_missing_one_rests_on_nothing(
+    settings: Settings, sandbox: Sandbox
+) -> None:
+    online = CivitaiClient(settings)
+    await online.model(world.DEMO_LORA_MODEL)
+    await online.aclose()
+    offline = CivitaiClient(settings.model_copy(update={"offline": True}))
+    with grounds_collected() as grounds:
+        await offline.model(world.DEMO_LORA_MODEL)
+    await offline.aclose()
+
+    assert not (grounds.firm and grounds.hold())

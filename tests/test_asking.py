@@ -20,6 +20,8 @@ from tests.traps.kit import OddWorld, file_row
 #: pruned fp16 is the main file, full fp32 and pruned fp8 are beside it
 SEVERAL = world.SAME_NAME_VERSION
 MAIN, FULL, SMALL = "61463", "61464", "61465"
+#: what a form holds that was sent without a choice
+EMPTY = object()
 #: nothing by this creator is rated below R
 ABOVE = {"query": "Dramatic Shadow Study"}
 
@@ -34,6 +36,8 @@ class Person:
     async def __call__(self, context: Any, params: Any) -> ElicitResult:
         self.asked.append(params)
         content = None if self._choice is None else {"choice": self._choice}
+        if self._choice is EMPTY:
+            content = {}
         return ElicitResult(action=self._action, content=content)
 
     @property
@@ -80,10 +84,11 @@ async def test_the_file_that_the_user_picks_is_added(
     assert [request.path for request in sandbox.seen] == [f"/api/v1/model-versions/{SEVERAL}"]
 
 
+@pytest.mark.parametrize(("action", "choice"), [("decline", None), ("accept", EMPTY)])
 async def test_who_picks_nothing_gets_the_main_file_and_is_told(
-    settings: Settings, era: str
+    settings: Settings, era: str, action: str, choice: object
 ) -> None:
-    person = Person("decline")
+    person = Person(action, choice)
     async with at_client(settings, era, person) as assistant:
         answer = await assistant.ask("add_to_catalog", version_id=SEVERAL)
 
@@ -321,6 +326,8 @@ async def test_images_are_asked_about_in_the_same_way(
         asked_for = addresses(sandbox)
     async with at_client(settings, era, Person("decline")) as assistant:
         declined = await assistant.ask("search_images", **picture)
+    async with at_client(settings, era, Person("accept", EMPTY)) as assistant:
+        assert await assistant.ask("search_images", **picture) == declined
 
     assert list(person.choices) == ["r", "x", "xxx"]
     assert [row["id"] for row in answer["items"]] == [world.R_IMAGE]

@@ -1,11 +1,14 @@
 """Whoever writes over HTTP leaves a line, whatever the log level hides."""
 
+from typing import Any
+
 import httpx
 import pytest
+from pydantic import SecretStr
 
 from civit_mcp.config import Settings
-from civit_mcp.sandbox import world
-from tests.http_kit import BEARER, TOKEN, start_process
+from civit_mcp.sandbox import SANDBOX_KEY, world
+from tests.http_kit import BEARER, TOKEN, served, start_process, visitor
 
 ADD = f"/api/admin/civitai/add/{world.DEMO_LORA_VERSION}"
 
@@ -31,3 +34,31 @@ def test_a_write_is_noted_at_every_log_level(
     assert len(lines) == 1
     assert " WARNING civit_mcp.audit: add_to_catalog by token " in lines[0]
     assert TOKEN not in log
+
+
+async def test_what_is_written_elsewhere_than_in_the_catalog_is_noted_once_and_nothing_else(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    key = SecretStr(SANDBOX_KEY)
+    on = {"toolsets": ("all",), "token": SecretStr(TOKEN), "civitai_api_key": key}
+    vault = {"version_id": world.DEMO_LORA_VERSION}
+    calls: list[tuple[str, dict[str, Any]]] = [
+        ("exchange_catalog", {"action": "export", "dry_run": True}),
+        ("exchange_catalog", {"action": "export"}),
+        ("toggle_vault", {**vault, "want": "out"}),
+        ("toggle_vault", {**vault, "want": "in"}),
+        ("toggle_vault", {**vault, "want": "in"}),
+        ("toggle_vault", {**vault, "want": "out"}),
+    ]
+    with served(settings.model_copy(update=on)) as base:
+        async with visitor(base) as client:
+            for tool, arguments in calls:
+                assert not (await client.call_tool(tool, arguments)).is_error
+
+    lines = [record.getMessage() for record in caplog.records if record.name.endswith("audit")]
+    (exported, put, taken) = lines
+    (written,) = (settings.catalog_dir / "exports").iterdir()
+    assert exported.startswith("exchange_catalog by token ")
+    assert exported.endswith(f": exported {str(written)!r}")
+    assert put.endswith(f": version {world.DEMO_LORA_VERSION} put into the vault")
+    assert taken.endswith(f": version {world.DEMO_LORA_VERSION} taken out of the vault")

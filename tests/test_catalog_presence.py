@@ -112,6 +112,7 @@ def test_the_status_follows_the_file_of_paths(tmp_path: Path) -> None:
     snapshot = catalog.snapshot()
     assert snapshot.status(snapshot.by_version(1)) == "missing"
     comfy(tmp_path, f"more: {{base_path: {tmp_path}/more, loras: loras}}")
+    os.utime(root.parent / EXTRA_PATHS, (1_700_000_000, 1_700_000_000))
     snapshot = catalog.snapshot()
     assert snapshot.status(snapshot.by_version(1)) == "present"
     assert catalog.snapshot() is snapshot

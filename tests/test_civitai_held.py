@@ -1,5 +1,7 @@
 """Answers that are held through a question to a person, and no further."""
 
+import asyncio
+
 from pydantic import SecretStr
 
 from civit_mcp.civitai import CivitaiClient, answers_held
@@ -44,3 +46,18 @@ async def test_a_held_answer_is_let_go_when_the_person_thinks_for_too_long(
             clock.seconds += 2
             await civitai.version(VERSION)
     assert len(sandbox.seen) == 2
+
+
+async def test_who_holds_and_joins_the_question_of_one_who_does_not_holds_the_answer(
+    sandbox: Sandbox, settings: Settings
+) -> None:
+    async with CivitaiClient(keyed(settings), clock=HandClock()) as civitai:
+
+        async def hold() -> None:
+            with answers_held():
+                await civitai.version(VERSION)
+
+        await asyncio.gather(civitai.version(VERSION), hold())
+        assert len(sandbox.seen) == 1
+        await hold()
+    assert len(sandbox.seen) == 1

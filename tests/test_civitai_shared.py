@@ -12,7 +12,7 @@ import respx
 
 from civit_mcp.civitai import CivitaiClient
 from civit_mcp.errors import RateLimited, Unauthorized, UpstreamUnavailable
-from tests.civitai_support import BASE, HandClock, TurnedClock, client, settings, settle
+from tests.civitai_support import BASE, HandClock, TurnedClock, client, settings, settle, until
 
 MODELS = f"{BASE}/api/v1/models/"
 FRESH = {"Cache-Control": "public, s-maxage=300"}
@@ -57,6 +57,8 @@ async def test_the_requests_of_all_keys_together_stay_within_the_bound(
         nonlocal now, most
         now += 1
         most = max(most, now)
+        # the first ones wait for each other: 30 networks are not made in one moment
+        await until(lambda: most == 3)
         for _ in range(5):
             await anyio.lowlevel.checkpoint()
         now -= 1
@@ -66,6 +68,44 @@ async def test_the_requests_of_all_keys_together_stay_within_the_bound(
     async with client(max_concurrency=3) as main:
         await asyncio.gather(*(of(main, f"key-of-caller-{n}").model(n + 1) for n in range(30)))
     assert most == 3
+
+
+async def test_a_client_that_closes_while_others_wait_lets_no_more_of_them_through(
+    respx_mock: respx.MockRouter,
+) -> None:
+    now = most = 0
+    answering = asyncio.Event()
+
+    async def held_back(request: httpx.Request) -> httpx.Response:
+        nonlocal now, most
+        now += 1
+        most = max(most, now)
+        await answering.wait()
+        now -= 1
+        return answer(request)
+
+    respx_mock.get(url__startswith=MODELS).mock(side_effect=held_back)
+    async with client(max_concurrency=2) as main:
+        first = asyncio.gather(*(main.model(n) for n in range(1, 5)))
+        while now < 2:
+            await settle()
+        await of(main, "key-of-caller-1").aclose()
+        others = asyncio.gather(*(main.model(n) for n in range(5, 9)))
+        await settle()
+        answering.set()
+        await asyncio.gather(first, others)
+    assert most == 2
+
+
+async def test_a_client_keeps_no_larger_answers_in_memory_than_it_is_told(
+    respx_mock: respx.MockRouter,
+) -> None:
+    route = respx_mock.get(url__startswith=MODELS).mock(side_effect=answer)
+    async with client() as main:
+        small = CivitaiClient(settings(), clock=HandClock(), beside=main, cache_bytes=10)
+        for _ in range(2):
+            await small.model(7)
+        assert route.call_count == 2
 
 
 async def test_a_pause_that_civitai_asks_one_key_for_holds_for_all(

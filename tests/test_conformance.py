@@ -23,7 +23,7 @@ from tests.conformance.suite import (
     Suite,
 )
 from tests.conformance.targets import COMMANDS, Server, Target, running
-from tests.conformance.verdict import NEEDS_FIXTURES, ask, complaints, judge, strangers
+from tests.conformance.verdict import EXCUSED, ask, complaints, judge, strangers
 
 needs_suite = pytest.mark.skipif(not FOLDER, reason=MISSING)
 
@@ -94,7 +94,7 @@ def test_what_is_not_a_clean_pass_is_complained_about(found: tuple[Check, ...]) 
 
 
 def test_only_the_product_is_excused_for_what_needs_fixtures() -> None:
-    assert "tools-call-image" in NEEDS_FIXTURES
+    assert "tools-call-image" in EXCUSED
     found = {"ping": (GOOD,), "tools-call-image": (Check("c", "FAILURE"),)}
 
     assert not verdicts("product", found, exit_code=1)
@@ -102,9 +102,9 @@ def test_only_the_product_is_excused_for_what_needs_fixtures() -> None:
 
 
 def test_a_single_check_that_needs_fixtures_excuses_no_other_of_its_scenario() -> None:
-    scenario, _, excused = next(name for name in NEEDS_FIXTURES if ":" in name).partition(":")
+    scenario, _, excused = next(name for name in EXCUSED if ":" in name).partition(":")
 
-    excuses = [name.partition(":")[2] for name in NEEDS_FIXTURES if name.startswith(scenario)]
+    excuses = [name.partition(":")[2] for name in EXCUSED if name.startswith(scenario)]
 
     def wrong(check: Check) -> list[str]:
         others = tuple(Check(name, "FAILURE") for name in excuses if name != check.id)
@@ -123,7 +123,7 @@ def test_what_needs_fixtures_must_still_speak_the_protocol() -> None:
 
 
 def test_an_excuse_for_a_check_that_is_never_made_is_complained_about() -> None:
-    scenario = next(name for name in NEEDS_FIXTURES if ":" in name).partition(":")[0]
+    scenario = next(name for name in EXCUSED if ":" in name).partition(":")[0]
     outcome = Outcome({scenario: (GOOD,)}, 0)
 
     assert complaints(

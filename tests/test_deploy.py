@@ -249,6 +249,8 @@ def team(tmp_path: Path, sandbox: Sandbox) -> dict[str, str]:
     tokens.write_text(
         f"# of the team\n\n{HEALTH} name=health read-only\n{WRITER} name=ann\n", "utf-8"
     )
+    # there is a warning otherwise
+    tokens.chmod(0o600)
     return {
         "CIVIT_MCP_ALLOWED_HOSTS": NAME,
         "CIVIT_MCP_TOKEN_FILE": str(tokens),
@@ -390,7 +392,22 @@ def test_compose_shuts_what_is_not_needed(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert Settings().allowed_hosts == (NAME,)
-    assert interpolated(proxy["environment"]["PROXY_NAME"]) == NAME
+
+
+@pytest.mark.skipif(shutil.which("sh") is None, reason="there is no shell")
+def test_the_proxy_wants_one_name_of_its_own() -> None:
+    proxy = compose()["proxy"]
+    # a list of names would be one wrong name to it
+    assert "ALLOWED_HOSTS" not in proxy["environment"]["PROXY_NAME"]
+    script = proxy["entrypoint"][-1].replace("$$", "$").replace("exec caddy", "echo caddy")
+    for name, code in (("", 1), (NAME, 0)):
+        started = subprocess.run(
+            ["sh", "-c", script], env={**os.environ, "PROXY_NAME": name}, capture_output=True,
+            text=True, check=False,
+        )  # fmt: skip
+        assert started.returncode == code
+        assert ("caddy run" in started.stdout) == (code == 0)
+        assert ("set PROXY_NAME" in started.stderr) == (code == 1)
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")

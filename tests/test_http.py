@@ -3,7 +3,6 @@
 What it does to those who may not is in the files of threats.
 """
 
-import asyncio
 import logging
 import signal
 import subprocess
@@ -13,7 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import anyio
-import anyio.lowlevel
 import httpx
 import httpx2
 import pytest
@@ -21,13 +19,23 @@ from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from pydantic import SecretStr
 
-from civit_mcp.app import App, state
+from civit_mcp import live
 from civit_mcp.config import Settings
 from civit_mcp.errors import NotConfigured
-from civit_mcp.sandbox import SANDBOX_KEY, Sandbox, running_sandbox, world
-from civit_mcp.server import create_server
-from civit_mcp.web import Access
-from tests.http_kit import BEARER, TOKEN, bearer, call_over, modern, post, served, start_process
+from civit_mcp.sandbox import SANDBOX_KEY, Sandbox, world
+from civit_mcp.web import Access, Places, running
+from tests.http_kit import (
+    BEARER,
+    TOKEN,
+    bearer,
+    call_over,
+    connected,
+    modern,
+    post,
+    served,
+    start_process,
+    visitor,
+)
 
 
 @pytest.fixture
@@ -202,107 +210,46 @@ def test_a_token_is_made_and_shown_once_and_the_stop_is_swift(settings: Settings
     assert out == ""
 
 
-# callers with keys of their own
-
-
-def key_of_caller(number: int) -> dict[str, str]:
-    return {"X-Civitai-Api-Key": f"the-key-of-caller-{number}"}
-
-
-async def models_of(base: str, callers: range) -> list[httpx.Response]:
-    """Each caller asks, with a key of their own, for a model of their own; all at once."""
-    async with httpx.AsyncClient(base_url=base, headers=BEARER, timeout=30) as http:
-        path = "/api/admin/civitai/image/{}"
-        return await asyncio.gather(
-            *(http.get(path.format(n + 1), headers=key_of_caller(n)) for n in callers)
-        )
-
-
-async def test_many_keys_do_not_make_more_requests_at_once_than_one(guarded: Settings) -> None:
-    with running_sandbox(latency=0.02, api_key=None) as sandbox:
-        settings = guarded.model_copy(update={"civitai_url": sandbox.base_url})
-        with served(settings) as base:
-            await models_of(base, range(40))
-
-        assert len({seen.headers["authorization"] for seen in sandbox.seen}) == 40
-        assert 2 <= sandbox.max_in_flight <= 16
-
-
-async def test_the_key_that_was_idle_for_longest_makes_room(
-    guarded: Settings, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+async def test_listeners_hear_at_once_of_what_an_admin_route_wrote(
+    base: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(state, "MOST_KEYS", 2)
-    app = App(guarded)
-    with served(guarded, server=create_server(guarded, app=app)) as base:
-        for callers in (range(1), range(1, 2), range(1), range(2, 3)):
-            await models_of(base, callers)
-        kept = [key.rpartition("-")[2] for key in app._keyed]
+    # nobody looks at the files meanwhile
+    monkeypatch.setattr(live, "INTERVAL", 3600)
+    async with (
+        visitor(base) as client,
+        client.listen(resource_subscriptions=["catalog://models.json"]) as events,
+    ):
+        await post(f"{base}/api/admin/civitai/add/{world.DEMO_LORA_VERSION}", BEARER)
+        with anyio.fail_after(5):
+            assert "catalog://models.json" in str(await anext(aiter(events)))
 
-    assert kept == ["0", "2"]
 
-
-async def test_who_comes_when_every_place_for_a_key_is_taken_is_told_to_wait(
-    guarded: Settings, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+def test_more_connections_than_may_be_are_answered_503(
+    guarded: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(state, "MOST_KEYS", 1)
-    sandbox.use("slow")
-    app = App(guarded)
-    with served(guarded, server=create_server(guarded, app=app)) as base:
-        async with anyio.create_task_group() as group:
-            group.start_soon(models_of, base, range(1))
-            with anyio.fail_after(10):
-                while not sandbox.seen:
-                    await anyio.lowlevel.checkpoint()
-            (refused,) = await models_of(base, range(1, 2))
-            # one who brings no key has a place that nobody can take
-            async with httpx.AsyncClient(headers=BEARER) as http:
-                keyless = await http.get(f"{base}/api/admin/models/civitai-map")
-            group.cancel_scope.cancel()
-
-    assert refused.status_code == 429
-    assert refused.json()["code"] == "rate_limited"
-    assert keyless.status_code == 200
+    monkeypatch.setattr(running, "MOST_CONNECTIONS", 3)
+    with served(guarded) as base:
+        with connected(base), connected(base):
+            too_many = httpx.get(f"{base}/healthz", headers=BEARER)
+        assert too_many.status_code == 503
 
 
-@pytest.mark.parametrize("transport", ["http", "sse"])
-async def test_a_refused_key_of_a_caller_is_named_by_its_header(
-    base: str, sandbox: Sandbox, transport: str
+def test_who_a_peer_says_it_speaks_for_decides_nothing(guarded: Settings) -> None:
+    # what comes from this machine may use its names, here the health check's
+    away = Places(("mcp.example.com",), local=False)
+    with served(guarded, places=away) as base:
+        for said in ("203.0.113.9", "127.0.0.1"):
+            named = {**BEARER, "X-Forwarded-For": said, "X-Forwarded-Proto": "https"}
+            assert httpx.get(f"{base}/healthz", headers=named).status_code == 200
+
+
+@pytest.mark.parametrize(("path", "allowed"), [("/mcp", "GET, POST, DELETE"), ("/sse", "GET")])
+def test_a_head_of_a_stream_is_refused_with_what_its_address_takes(
+    base: str, path: str, allowed: str
 ) -> None:
-    sandbox.use("unauthorized")
-    result = await call_over(
-        base, transport, "auto", "get_model", {"model_id": world.DEMO_LORA_MODEL},
-        **key_of_caller(1),
-    )  # fmt: skip
+    answer = httpx.head(f"{base}{path}", headers=BEARER)
 
-    assert result.content[0].text.startswith("[unauthorized] ")
-    assert "X-Civitai-Api-Key" in result.content[0].text
-    assert "CIVITAI_API_KEY" not in result.content[0].text
-
-
-async def test_a_refused_key_is_named_by_its_header_when_its_owner_is_asked_for(
-    guarded: Settings, sandbox: Sandbox
-) -> None:
-    with served(guarded.model_copy(update={"toolsets": ("account",)})) as base:
-        result = await call_over(base, "http", "auto", "whoami", {}, **key_of_caller(1))
-
-    assert result.content[0].text.startswith("[unauthorized] ")
-    assert "X-Civitai-Api-Key" in result.content[0].text
-
-
-@pytest.mark.parametrize("key", ["short", "two words of it", "k\xe9y-with-an-accent", "x" * 600])
-async def test_what_cannot_be_a_key_is_refused_without_being_repeated(
-    base: str, sandbox: Sandbox, key: str
-) -> None:
-    async with httpx.AsyncClient(headers=BEARER) as http:
-        answer = await http.get(
-            f"{base}/api/admin/models/civitai-map",
-            headers=[(b"X-Civitai-Api-Key", key.encode("latin-1"))],
-        )
-
-    assert answer.status_code == 422
-    assert "X-Civitai-Api-Key" in answer.json()["detail"]
-    assert key not in answer.text
-    assert not sandbox.seen
+    assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
 
 
 # tokens that are limited to what is not there

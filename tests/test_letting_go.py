@@ -108,3 +108,22 @@ async def test_a_session_that_is_ended_leaves_nothing_running(
 
             assert (await http.delete("/mcp")).status_code == 200
             await until(lambda: in_flight(sandbox) == 0)
+
+
+async def test_a_reader_over_rest_who_hangs_up_leaves_nothing_running(
+    sandbox: Sandbox, settings: Settings
+) -> None:
+    with at_address(settings) as base:
+        sandbox.use("slow")
+        async with httpx.AsyncClient(base_url=base, headers=BEARER) as http:
+            async with anyio.create_task_group() as group:
+                group.start_soon(http.get, f"/api/admin/civitai/image/{world.DEMO_IMAGE}")
+                await until(lambda: in_flight(sandbox) == 3)
+                group.cancel_scope.cancel()
+            await until(lambda: in_flight(sandbox) == 0)
+            # a refusal keeps its form
+            sandbox.use()
+            missing = await http.get(f"/api/admin/civitai/image/{world.NO_SUCH_IMAGE}")
+
+    assert missing.status_code == 404
+    assert missing.json()["code"] == "not_found"

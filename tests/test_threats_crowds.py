@@ -6,7 +6,6 @@ The numbers are the real ones where that can be done in seconds, and small ones 
 import asyncio
 import json
 import re
-import socket
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -20,9 +19,11 @@ import pytest
 from civit_mcp.config import Settings
 from civit_mcp.sandbox import Sandbox, world
 from civit_mcp.web import app as web_app
-from civit_mcp.web import calls, sessions
+from civit_mcp.web import calls, gate, sessions
+from tests.civitai_support import until
 from tests.http_kit import (
     JSON,
+    NEW,
     OTHER,
     TOKEN,
     bearer,
@@ -35,8 +36,10 @@ from tests.http_kit import (
     modern,
     running_process,
     served,
+    sse_place,
 )
 
+JSON_LINES = [f"{name}: {value}" for name, value in JSON.items()]
 #: what a thousand sessions may cost
 MOST_MEGABYTES = 128
 CROWD = [f"token-of-a-crowd-{number}" for number in range(5)]
@@ -45,6 +48,8 @@ CROWD = [f"token-of-a-crowd-{number}" for number in range(5)]
 def with_tokens(settings: Settings, folder: Path, *tokens: str) -> Settings:
     path = folder / "tokens"
     path.write_text("".join(f"{token}\n" for token in tokens), "utf-8")
+    # there is a warning otherwise
+    path.chmod(0o600)
     return settings.model_copy(update={"token": None, "token_file": path})
 
 
@@ -133,6 +138,32 @@ def test_one_token_cannot_use_up_the_sessions_of_the_others(
     assert handshake(two, TOKEN).status_code == 200
 
 
+def test_a_header_that_only_streams_have_hides_no_session_from_the_count(
+    two: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "MOST_OF_ONE", 2)
+    sly = {**JSON, **bearer(OTHER), "Mcp-Method": "subscriptions/listen"}
+
+    opened = [httpx.post(f"{two}/mcp", json=initialize(), headers=sly) for _ in range(4)]
+
+    assert [answer.status_code for answer in opened] == [200, 200, 429, 429]
+    assert handshake(two, TOKEN).status_code == 200
+
+
+def test_an_end_of_a_session_that_is_refused_makes_no_room(
+    two: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "MOST_OF_ONE", 1)
+    own = {**bearer(OTHER), "Mcp-Session-Id": handshake(two, OTHER).headers["mcp-session-id"]}
+
+    refused = httpx.delete(f"{two}/mcp", headers={**own, "MCP-Protocol-Version": NEW})
+    still_there = handshake(two, OTHER).status_code
+    ended = httpx.delete(f"{two}/mcp", headers=own)
+
+    assert (refused.status_code, still_there) == (405, 429)
+    assert (ended.status_code, handshake(two, OTHER).status_code) == (200, 200)
+
+
 def test_asking_for_all_sessions_in_the_same_moment_gets_no_more(
     two: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -155,7 +186,7 @@ def test_asking_for_all_sessions_in_the_same_moment_gets_no_more(
     assert later == [429] * 3
 
 
-def test_sessions_that_nobody_uses_make_room(
+async def test_sessions_that_nobody_uses_make_room(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sessions, "MOST_OF_ONE", 2)
@@ -164,10 +195,12 @@ def test_sessions_that_nobody_uses_make_room(
     with served(with_tokens(settings, tmp_path, TOKEN)) as base:
         first = handshake(base, TOKEN)
         assert [handshake(base, TOKEN).status_code for _ in range(2)] == [200, 429]
-        while handshake(base, TOKEN).status_code == 429:
-            pass
+        with anyio.fail_after(10):
+            while handshake(base, TOKEN).status_code == 429:
+                await anyio.lowlevel.checkpoint()
         own = {**bearer(TOKEN), **JSON, "Mcp-Session-Id": first.headers["mcp-session-id"]}
-        forgotten = httpx.post(f"{base}/mcp", headers=own, json={})
+        async with httpx.AsyncClient(headers=own) as http:
+            forgotten = await http.post(f"{base}/mcp", json={})
 
     assert forgotten.status_code == 404
 
@@ -225,12 +258,44 @@ def test_all_streams_together_are_bounded_too(two: str, monkeypatch: pytest.Monk
     assert firsts == [b"200", b"200", b"200", b"503"]
 
 
-def sse_place(wire: socket.socket) -> str:
-    """Where the messages of an open SSE stream go."""
-    heard = b""
-    while not (found := re.search(rb"/messages/\?session_id=\w+", heard)):
-        heard += wire.recv(1000)
-    return found.group().decode()
+def dripping(path: str) -> bytes:
+    """A request whose body does not come to its end."""
+    return head("POST", path, "Content-Length: 1000", *JSON_LINES, token=OTHER) + b"{"
+
+
+@pytest.mark.parametrize("path", ["/mcp", "/messages/?session_id=0"])
+def test_requests_that_never_end_are_counted_and_others_are_served(
+    two: str, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.setattr(gate, "MOST_REQUESTS_OF_ONE", 3)
+    with ExitStack() as stack:
+        for _ in range(3):
+            stack.enter_context(connected(two)).sendall(dripping(path))
+        # the one that is served waits for all that came before it
+        other = httpx.get(f"{two}/healthz", headers=bearer(TOKEN))
+        refused = httpx.get(f"{two}/api/admin/models/civitai-map", headers=bearer(OTHER))
+        on_the_whole = httpx.get(f"{two}/healthz", headers=bearer(OTHER))
+
+    assert other.status_code == 200
+    assert (refused.status_code, on_the_whole.status_code) == (429, 429)
+    assert "3 requests under way" in refused.json()["detail"]
+
+
+async def test_calls_of_the_admin_routes_are_counted_as_well(
+    two: str, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gate, "MOST_REQUESTS_OF_ONE", 3)
+    sandbox.use("slow")
+    image = f"/api/admin/civitai/image/{world.DEMO_IMAGE}"
+    with ExitStack() as stack:
+        for _ in range(3):
+            stack.enter_context(connected(two)).sendall(head("GET", image, token=OTHER))
+        await until(lambda: bool(sandbox.seen))
+        async with httpx.AsyncClient(base_url=two) as http:
+            refused = await http.get(image, headers=bearer(OTHER))
+            other = await http.get("/healthz", headers=bearer(TOKEN))
+
+    assert (refused.status_code, other.status_code) == (429, 200)
 
 
 async def test_calls_that_hold_no_connection_are_bounded_as_well(

@@ -21,6 +21,7 @@ from tests.http_kit import (
     everything,
     handshake,
     head,
+    heard,
     initialize,
     modern,
     served,
@@ -93,30 +94,34 @@ def test_a_head_that_never_ends_is_hung_up_on(base: str, monkeypatch: pytest.Mon
 
 
 def test_a_body_that_drips_is_given_up_at_one_deadline(
-    base: str, monkeypatch: pytest.MonkeyPatch
+    door: tuple[str, dict[str, str]],
+    base: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(gate, "BODY_TIMEOUT", 0.3)
-    head = (
-        f"POST /mcp HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n"
-        "Content-Type: application/json\r\nAccept: application/json, text/event-stream\r\n"
-        "Content-Length: 1000\r\n\r\n"
-    )
+    monkeypatch.setattr(gate, "BODY_TIMEOUT", 0.2)
+    address, headers = door
+    lines = [f"{k}: {v}" for k, v in headers.items() if k != "Authorization"]
     with connected(base) as wire:
-        wire.sendall(head.encode())
+        wire.sendall(head("POST", address.removeprefix(base), *lines, "Content-Length: 1000"))
         wire.settimeout(0.05)
-        answer = b""
-        for _ in range(200):
+        answer, closed = b"", False
+        for _ in range(100):
             try:
                 wire.sendall(b" ")
-                answer = wire.recv(1000)
-                break
+                piece = wire.recv(1000)
             except TimeoutError:
                 continue
             except OSError:
-                answer = b"hung up"
+                piece = b""
+            answer += piece
+            if not piece:
+                closed = True
                 break
 
-    assert answer.startswith((b"HTTP/1.1 4", b"HTTP/1.1 5", b"hung up")) or answer == b""
+    assert closed
+    assert not answer or answer.startswith(b"HTTP/1.1 408")
+    assert not [record for record in caplog.records if record.exc_info]
 
 
 def test_two_host_headers_are_refused(base: str) -> None:
@@ -157,6 +162,7 @@ def test_a_body_that_does_not_say_how_large_it_is_is_cut_off_on_every_route(
             except OSError:
                 pass
             answer = everything(wire)
+        # some do not answer before the end of a body; that they take no more of it is above
         assert sent * 65536 < 3 * LARGEST_BODY, (method, path)
         assert not answer or answer.split()[1] < b"500", (method, path)
     assert alive(base)
@@ -186,10 +192,10 @@ def test_a_head_that_is_too_large_is_refused(base: str) -> None:
         with connected(base) as wire:
             try:
                 wire.sendall(head("GET", "/healthz", *lines))
-                answer = everything(wire)
+                answer, ended = heard(wire)
             except ConnectionError:
-                answer = b""
-        assert not answer or answer.split()[1] in (b"400", b"431")
+                answer, ended = b"", True
+        assert answer.split()[1] in (b"400", b"431") if answer else ended
     assert alive(base)
 
 
@@ -277,22 +283,24 @@ def test_a_form_of_a_page_opens_no_session(base: str, kind: str) -> None:
 
 
 def test_two_ways_to_say_where_a_body_ends_do_not_smuggle_a_request(base: str) -> None:
-    inner = head("GET", "/readyz").decode("latin-1")
-    body = f"0\r\n\r\n{inner}"
-    for lines in (
-        [f"Content-Length: {len(body)}", "Transfer-Encoding: chunked"],
-        ["Transfer-Encoding: chunked", f"Content-Length: {len(body)}"],
-        ["Content-Length: 5", f"Content-Length: {len(body)}"],
-        ["Transfer-Encoding: chunked", "Transfer-Encoding: identity"],
-        ["Transfer-Encoding: xchunked", f"Content-Length: {len(body)}"],
-        ["Transfer-Encoding : chunked", f"Content-Length: {len(body)}"],
+    # whoever takes it for a request of its own answers 401
+    inner = head("GET", "/readyz", token="none-of-the-tokens")
+    body = b"0\r\n\r\n" + inner
+    length = f"Content-Length: {len(body)}"
+    for lines, status in (
+        # what follows the chunks is dropped with the connection
+        ([length, "Transfer-Encoding: chunked"], b"200"),
+        (["Transfer-Encoding: chunked", length], b"200"),
+        (["Content-Length: 5", length], b"400"),
+        (["Transfer-Encoding: chunked", "Transfer-Encoding: identity"], b"400"),
+        (["Transfer-Encoding: xchunked", length], b"400"),
+        (["Transfer-Encoding : chunked", length], b"400"),
     ):
         with connected(base) as wire:
-            wire.sendall(head("GET", "/healthz", *lines) + body.encode("latin-1"))
-            answer = everything(wire)
-        # the second address is never served in the first one's name
-        assert b'"ready"' not in answer or answer.startswith(b"HTTP/1.1 200"), lines
-        assert answer.count(b"HTTP/1.1 ") <= 2, lines
+            wire.sendall(head("GET", "/healthz", *lines) + body)
+            answer, ended = heard(wire)
+        assert re.findall(rb"HTTP/1.1 (\d+) ", answer) == [status], lines
+        assert ended, lines
     assert alive(base)
 
 
@@ -320,9 +328,9 @@ def test_odd_request_lines_are_answered_or_hung_up_on(base: str, request_line: s
     rest = f"Host: localhost\r\nAuthorization: Bearer {TOKEN}\r\nConnection: close\r\n\r\n"
     with connected(base) as wire:
         wire.sendall(f"{request_line}\r\n{rest}".encode("latin-1"))
-        answer = everything(wire)
+        answer, ended = heard(wire)
 
-    assert not answer or answer.split()[1] < b"500"
+    assert answer.split()[1] < b"500" if answer else ended
     assert TOKEN.encode() not in answer
     assert alive(base)
 

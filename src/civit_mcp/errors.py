@@ -94,7 +94,7 @@ class Forbidden(CivitError):
 
 
 class RateLimited(CivitError):
-    """CivitAI asked for fewer requests."""
+    """CivitAI asked for fewer requests, or this server is asked for too many."""
 
     code = "rate_limited"
     default_next = "wait a minute and call again"

@@ -199,10 +199,8 @@ async def _words(
     words = directory.filter_words(argument)
     if words:
         return list(words)
-    caller = current_caller.get()
-    if caller is not None:
-        # what the catalog holds is not told by the back door
-        server.must_allow("list_catalog", caller)
+    # what the catalog holds is not told by the back door
+    server.must_allow_what_tells("list_catalog", current_caller.get())
     entries = (await server.app.desk_now().snapshot()).entries
     found: list[str | None] = []
     if argument == "category" and isinstance(ref, ResourceTemplateReference):

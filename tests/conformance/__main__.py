@@ -21,7 +21,7 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 2
     wrong = [
-        f"NEEDS_FIXTURES names '{entry}', which nothing requires"
+        f"EXCUSED names '{entry}', which nothing requires"
         for entry in strangers({revision: suite.required(revision) for revision in REVISIONS})
     ]
     ran = 0

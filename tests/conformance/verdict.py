@@ -17,7 +17,7 @@ _BY_ACCIDENT: Final = "calls a tool that only a test server has, and takes any r
 _NOT_OFFERED: Final = "wants protocol logging, which is optional and which this server has not"
 #: scenarios, or single checks as `scenario:check`, that say nothing about a server without
 #: the suite's own fixtures, and why; every other must pass on the product as it is
-NEEDS_FIXTURES: Final[Mapping[str, str]] = {
+EXCUSED: Final[Mapping[str, str]] = {
     "logging-set-level": _NOT_OFFERED,
     "tools-call-with-logging": _NOT_OFFERED,
     "tools-call-simple-text": _BY_ACCIDENT,
@@ -53,7 +53,6 @@ NEEDS_FIXTURES: Final[Mapping[str, str]] = {
     "input-required-result-result-type": _NAMED,
     "input-required-result-tampered-state": _NAMED,
     "input-required-result-capability-check": _NAMED,
-    "input-required-result-ignore-extra-params": _BY_ACCIDENT,
     "input-required-result-validate-input": _BY_ACCIDENT,
 }
 
@@ -63,7 +62,7 @@ class Row:
     """One scenario in the table."""
 
     scenario: str
-    #: passed, failed, not scored or needs fixtures
+    #: passed, failed, not scored or excused
     verdict: str
     passed: int
     failed: int
@@ -100,7 +99,7 @@ def judge(
     not_scored: Mapping[str, str],
 ) -> list[Row]:
     """Weigh a run. A warning counts like a failure, a missing result too."""
-    needs = NEEDS_FIXTURES if target == "product" else {}
+    needs = EXCUSED if target == "product" else {}
     rows = [_row(name, outcome.found.get(name, ()), needs) for name in required]
     for name, reason in not_scored.items():
         checks = outcome.found.get(name, ())
@@ -120,9 +119,9 @@ def complaints(target: Target, outcome: Outcome, rows: Iterable[Row]) -> list[st
 
 
 def strangers(revisions: Mapping[Revision, Iterable[str]]) -> list[str]:
-    """Entries of NEEDS_FIXTURES that no revision requires: a list that excuses nothing lies."""
+    """Entries of EXCUSED that no revision requires: a list that excuses nothing lies."""
     known = {name for names in revisions.values() for name in names}
-    return [entry for entry in NEEDS_FIXTURES if entry.partition(":")[0] not in known]
+    return [entry for entry in EXCUSED if entry.partition(":")[0] not in known]
 
 
 def _row(scenario: str, checks: tuple[Check, ...], needs: Mapping[str, str]) -> Row:
@@ -141,7 +140,7 @@ def _row(scenario: str, checks: tuple[Check, ...], needs: Mapping[str, str]) -> 
     notes += [f"{name} is excused but never made" for name in excused - {c.id for c in checks}]
     counts = _counts(counted)
     if whole and not notes:
-        return Row(scenario, "needs fixtures", *counts, (needs[scenario],))
+        return Row(scenario, "excused", *counts, (needs[scenario],))
     if not counts[0] and not notes:
         notes = ["nothing was checked"]
     return Row(scenario, "failed" if notes else "passed", *counts, tuple(notes))

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from civit_mcp.app.tool import Tool, Toolset
@@ -26,6 +26,8 @@ class Caller:
     read_only: bool = False
     #: None: the sets that the server offers
     toolsets: frozenset[Toolset] | None = None
+    #: of the token: two of the same name and limits are two callers all the same
+    digest: bytes = field(default=b"", repr=False)
 
     def may_see(self, tool: Tool) -> bool:
         """Whether the tool is there for this caller."""
@@ -50,11 +52,22 @@ _audit.setLevel(logging.WARNING)
 
 def audit_write(tool: str, caller: Caller, answer: Mapping[str, Any] | None) -> None:
     """Note who wrote what; an answer that changed nothing leaves no line."""
-    facts = answer or {}
-    if facts.get("dry_run") or not (facts.get("change_id") or facts.get("in_vault") is not None):
-        return
-    what = facts.get("status") or "done"
-    _audit.warning("%s by %s: %s %s", tool, caller.name, what, facts.get("change_id", ""))
+    what = _written(answer or {})
+    if what is not None:
+        _audit.warning("%s by %s: %s", tool, caller.name, what)
+
+
+def _written(facts: Mapping[str, Any]) -> str | None:
+    """What an answer says was written, in the catalog, into a file or in the vault."""
+    if facts.get("change_id"):
+        return f"{facts['status']} {facts['change_id']}"
+    if facts.get("status") == "exported" and not facts.get("dry_run"):
+        # as a literal: a name may have an end of line in it
+        return f"exported {facts['path']!r}"
+    if facts.get("changed"):
+        moved = "put into" if facts["vault"] == "in" else "taken out of"
+        return f"version {facts['version_id']} {moved} the vault"
+    return None
 
 
 def caller_of(request: Any) -> Caller | None:

@@ -46,6 +46,7 @@ from civit_mcp.errors import (
     ReadOnly,
 )
 from civit_mcp.live import LiveCatalog
+from civit_mcp.text import quoted
 
 logger = logging.getLogger(__name__)
 #: resources by the tool that tells the same
@@ -85,6 +86,8 @@ class CivitServer(MCPServer[App]):
         self._offered: dict[str, Tool] = {}
         self._withheld: dict[str, Callable[[], CivitError]] = {}
         self._argument_names: dict[str, frozenset[str]] = {}
+        self._set_of: dict[str, str] = {}
+        self._answer_schemas: dict[str, dict[str, Any] | None] = {}
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, _: MCPServer[App]) -> AsyncIterator[App]:
@@ -152,6 +155,7 @@ class CivitServer(MCPServer[App]):
         """
         settings = self.app.settings
         chosen = chosen_toolsets(settings.toolsets)
+        self._set_of.update(set_of)
         for name, toolset in set_of.items():
             self._withheld[name] = _switched_off(name, toolset)
         for tool in tools:
@@ -177,11 +181,9 @@ class CivitServer(MCPServer[App]):
                     title=tool.title,
                     description=one_paragraph(tool.run),
                     annotations=tool.annotations(),
+                    # answers are models when they get here; the SDK would check them once more
+                    structured_output=False,
                 )
-                # our answers are models when they get here; once is enough
-                registered = self._tool_manager.get_tool(tool.name)
-                assert registered is not None
-                registered.fn_metadata.output_model = None
 
     @property
     def tool_names(self) -> frozenset[str]:
@@ -198,12 +200,18 @@ class CivitServer(MCPServer[App]):
                         **lean_schema(tool.input_schema),
                         "additionalProperties": False,
                     },
-                    "output_schema": lean_schema(tool.output_schema or {}, OUTPUT_NOISE) or None,
+                    "output_schema": self._answer_schema(tool.name),
                 }
             )
             for tool in await super().list_tools()
             if caller is None or caller.may_see(self._offered[tool.name])
         ]
+
+    def _answer_schema(self, name: str) -> dict[str, Any] | None:
+        if name not in self._answer_schemas:
+            whole = self._offered[name].answer_schema()
+            self._answer_schemas[name] = lean_schema(whole, OUTPUT_NOISE) if whole else None
+        return self._answer_schemas[name]
 
     async def call_tool(
         self, name: str, arguments: dict[str, Any], context: Context[App, Any] | None = None
@@ -245,7 +253,7 @@ class CivitServer(MCPServer[App]):
             raise withheld()
         if name not in self._offered:
             raise NotFound(
-                f"there is no tool '{name[:80]}'", f"call one of: {', '.join(self._offered)}"
+                f"there is no tool {quoted(name, 80)}", f"call one of: {', '.join(self._offered)}"
             )
         if caller is None or caller.may_see(self._offered[name]):
             return
@@ -253,8 +261,21 @@ class CivitServer(MCPServer[App]):
             raise ReadOnly(
                 f"'{name}' writes, and this token may only read", "use a token that may write"
             )
+        raise self._beyond(name, caller)
+
+    def must_allow_what_tells(self, name: str, caller: Caller | None) -> None:
+        """Check that a caller may know what a tool tells; whether it is offered does not matter.
+
+        Raises:
+            Forbidden: the caller's token is limited to other tools.
+        """
+        limit = caller.toolsets if caller is not None else None
+        if caller is not None and limit is not None and self._set_of.get(name) not in limit:
+            raise self._beyond(name, caller)
+
+    def _beyond(self, name: str, caller: Caller) -> Forbidden:
         off = ", ".join(caller.sets_beyond(chosen_toolsets(self.app.settings.toolsets)))
-        raise Forbidden(
+        return Forbidden(
             f"'{name}' is not among the tools that this token may call"
             + (f"; it is limited to tool sets of which {off} is off here" if off else ""),
             "use a token without that limit",
@@ -264,7 +285,7 @@ class CivitServer(MCPServer[App]):
         known = self._argument_names[name]
         strange = sorted(set(arguments) - known)
         if strange:
-            listed = ", ".join(f"'{word[:40]}'" for word in strange[:5])
+            listed = ", ".join(quoted(word, 40) for word in strange[:5])
             raise BadReference(
                 f"{name} takes no argument {listed}",
                 f"use only: {', '.join(sorted(known))}",
@@ -278,8 +299,8 @@ class CivitServer(MCPServer[App]):
         request = context.request_context.request if context is not None else None
         try:
             tool = next((t for start, t in _SAME_AS if str(uri).startswith(start)), None)
-            if tool is not None and tool in self._offered:
-                self.must_allow(tool, current_caller.get())
+            if tool is not None:
+                self.must_allow_what_tells(tool, current_caller.get())
             with self.app.serving(request):
                 return await super().read_resource(uri, context)
         except CivitError as error:
@@ -303,7 +324,7 @@ class CivitServer(MCPServer[App]):
         if name not in known:
             raise MCPError(
                 code=INVALID_PARAMS,
-                message=f"There is no prompt '{name[:80]}'; there are: {', '.join(known)}",
+                message=f"There is no prompt {quoted(name, 80)}; there are: {', '.join(known)}",
             )
         try:
             return await super().get_prompt(name, arguments, context)

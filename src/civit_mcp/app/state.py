@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from mcp.server.mcpserver import Context
 from pydantic import SecretStr
 
-from civit_mcp.app.callers import KEY_HEADER, key_of
+from civit_mcp.app.callers import KEY_HEADER, Caller, caller_of, key_of
 from civit_mcp.config import Settings
 from civit_mcp.errors import RateLimited
 
@@ -21,9 +21,16 @@ if TYPE_CHECKING:
     from civit_mcp.usecases.desk import Desk
 
 
-#: callers with keys of their own that are remembered at once
+#: keys of callers that are remembered at once, and those that one token brings: a token whose
+#: holder makes keys up cannot take the places of the others
 MOST_KEYS: Final = 64
+MOST_KEYS_OF_ONE: Final = 32
+#: bytes of CivitAI's answers, and of ours, that each of them keeps in memory
+_KEPT_FOR_A_KEY: Final = 1024 * 1024
 
+
+#: who brings it, and the key
+_Owned = tuple[Caller | None, str]
 
 _current_desk: "ContextVar[Desk | None]" = ContextVar("current_desk", default=None)
 
@@ -49,8 +56,8 @@ class App:
     #: hears what becomes of questions to CivitAI; None: nobody counts
     listener: "Listener | None" = field(default=None, repr=False)
     _users: int = field(default=0, repr=False)
-    #: desks of callers who bring a key of their own, the latest used last
-    _keyed: "OrderedDict[str, _Held]" = field(default_factory=OrderedDict, repr=False)
+    #: desks of callers who bring a key of their own, by caller and key; the latest used last
+    _keyed: "OrderedDict[_Owned, _Held]" = field(default_factory=OrderedDict, repr=False)
     _closing: set[asyncio.Future[None]] = field(default_factory=set, repr=False)
 
     @functools.cached_property
@@ -65,51 +72,74 @@ class App:
 
     @contextlib.contextmanager
     def serving(self, request: Any) -> Iterator[None]:
-        """Serve one request; a caller who brings a CivitAI key gets a desk of their own.
+        """Serve one request, in the turn of its caller.
+
+        A caller who brings a CivitAI key gets a desk of their own.
 
         That desk has another client, so neither key nor cached answers are shared with anybody
         else; the catalog and the limits towards CivitAI are the same.
 
         Raises:
             BadReference: what the request brings cannot be a key.
-            RateLimited: more callers with keys of their own are being served than may be.
+            RateLimited: more keys, of the caller or of all, are in use than may be.
         """
-        key = key_of(request)
-        if key is None:
-            yield
-            return
-        held = self._hold(key)
-        serving = _current_desk.set(held.desk)
-        try:
-            yield
-        finally:
-            _current_desk.reset(serving)
-            held.users -= 1
+        from civit_mcp.civitai import asking_for
 
-    def _hold(self, key: str) -> "_Held":
-        held = self._keyed.pop(key, None)
+        key = key_of(request)
+        caller = caller_of(request)
+        with asking_for(caller):
+            if key is None:
+                yield
+                return
+            held = self._hold((caller, key))
+            serving = _current_desk.set(held.desk)
+            try:
+                yield
+            finally:
+                _current_desk.reset(serving)
+                held.users -= 1
+
+    def _hold(self, owned: _Owned) -> "_Held":
+        held = self._keyed.pop(owned, None)
         if held is None:
-            self._make_room()
+            owner, key = owned
+            self._make_room(owner)
             from civit_mcp.civitai import CivitaiClient
+            from civit_mcp.usecases.answered import Answered
             from civit_mcp.usecases.desk import Desk
 
             settings = self.settings.model_copy(
                 update={"civitai_api_key": SecretStr(key), "civitai_session_token": None}
             )
-            client = CivitaiClient(settings, beside=self.desk.client, key_name=KEY_HEADER)
-            held = _Held(Desk(settings, client, self.desk.catalog))
+            client = CivitaiClient(
+                settings,
+                beside=self.desk.client,
+                key_name=KEY_HEADER,
+                cache_bytes=_KEPT_FOR_A_KEY,
+            )
+            answered = Answered(most_bytes=_KEPT_FOR_A_KEY)
+            held = _Held(Desk(settings, client, self.desk.catalog, answered=answered))
         held.users += 1
-        self._keyed[key] = held
+        self._keyed[owned] = held
         return held
 
-    def _make_room(self) -> None:
-        """Let go of the desk that was idle for longest; nobody's call is cut off."""
-        if len(self._keyed) < MOST_KEYS:
+    def _make_room(self, owner: Caller | None) -> None:
+        """Let go of the desk that was idle for longest; nobody's call is cut off.
+
+        The caller's own go first. Those of others go only while the caller has few.
+        """
+        own = [owned for owned in self._keyed if owned[0] == owner]
+        if len(own) >= MOST_KEYS_OF_ONE:
+            may_go, whose = own, "this token"
+        elif len(self._keyed) >= MOST_KEYS:
+            may_go, whose = sorted(self._keyed, key=lambda owned: owned[0] != owner), "this server"
+        else:
             return
-        idle = next((key for key, held in self._keyed.items() if held.users == 0), None)
+        idle = next((owned for owned in may_go if self._keyed[owned].users == 0), None)
         if idle is None:
             raise RateLimited(
-                f"{MOST_KEYS} callers with keys of their own are being served already"
+                f"{whose} has {len(may_go)} CivitAI keys in use already",
+                "wait for some of the requests to end",
             )
         closing = asyncio.ensure_future(self._keyed.pop(idle).desk.client.aclose())
         self._closing.add(closing)

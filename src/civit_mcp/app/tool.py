@@ -5,7 +5,7 @@ import inspect
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, Literal, get_type_hints
+from typing import Any, Final, Literal, get_type_hints
 
 from mcp.types import CallToolResult, TextContent, ToolAnnotations
 from pydantic import BaseModel, ValidationError
@@ -20,6 +20,8 @@ Toolset = Literal["core", "catalog", "workflow", "browse", "files", "account"]
 TOOLSETS: Final[tuple[Toolset, ...]] = (
     "core", "catalog", "workflow", "browse", "files", "account",
 )  # fmt: skip
+#: a question that carries an answer already need not be remembered
+_LONGEST_QUESTION: Final = 4000
 DEFAULT_TOOLSETS: Final[frozenset[Toolset]] = frozenset({"core", "catalog", "workflow"})
 
 
@@ -43,6 +45,13 @@ class Tool:
     @property
     def name(self) -> str:
         return self.run.__name__
+
+    def answer_schema(self) -> dict[str, Any] | None:
+        """JSON schema of the answer; None when it is no model."""
+        answer = get_type_hints(self.run).get("return")
+        if not (isinstance(answer, type) and issubclass(answer, BaseModel)):
+            return None
+        return answer.model_json_schema()
 
     def annotations(self) -> ToolAnnotations:
         """The hints a host shows before it calls; each is stated, none is left to default."""
@@ -81,43 +90,39 @@ def chosen_toolsets(words: Sequence[str]) -> frozenset[Toolset]:
 def as_mcp(tool: Tool) -> Callable[..., Awaitable[CallToolResult]]:
     """Wrap a tool so that it returns the result form: lean JSON, once as text and once as data."""
     hints = get_type_hints(tool.run, include_extras=True)
-    answer = hints["return"]
 
     @functools.wraps(tool.run)
     async def call(**arguments: Any) -> CallToolResult:
         if not tool.replayable:
-            result, _ = await _worked_out(tool, arguments)
-            return result
-        kept = arguments["ctx"].request_context.lifespan_context.desk_now().answered
+            return await _worked_out(tool, arguments)
         question = repr([tool.name, *((k, v) for k, v in arguments.items() if k != "ctx")])
+        if len(question) > _LONGEST_QUESTION:
+            return await _worked_out(tool, arguments)
+        kept = arguments["ctx"].request_context.lifespan_context.desk_now().answered
         again: CallToolResult | None = await kept.again(question)
         if again is not None:
             return again
         with grounds_collected() as grounds:
-            result, lasting = await _worked_out(tool, arguments)
-        if lasting:
-            kept.keep(question, result, size=_size_of(result), grounds=grounds)
+            result = await _worked_out(tool, arguments)
+        kept.keep(question, result, size=len(question) + _size_of(result), grounds=grounds)
         return result
 
-    returned = Annotated[CallToolResult, answer]
-    call.__annotations__ = {**hints, "return": returned}
+    call.__annotations__ = {**hints, "return": CallToolResult}
     signature = inspect.signature(tool.run)
     parameters = [p.replace(annotation=hints[p.name]) for p in signature.parameters.values()]
     call.__signature__ = signature.replace(  # type: ignore[attr-defined]
-        parameters=parameters, return_annotation=returned
+        parameters=parameters, return_annotation=CallToolResult
     )
     return call
 
 
-async def _worked_out(tool: Tool, arguments: dict[str, Any]) -> tuple[CallToolResult, bool]:
-    """Run a tool; its result, and whether all of CivitAI's answers behind it are current."""
+async def _worked_out(tool: Tool, arguments: dict[str, Any]) -> CallToolResult:
     # the client is loaded by the first call, so that the server is up sooner
     from civit_mcp.civitai import answers_observed
 
     with answers_observed() as seen:
         answer = await tool.run(**arguments)
-    note = seen.note()
-    return result_of(with_note(answer, note)), note is None
+    return result_of(with_note(answer, seen.note()))
 
 
 def _size_of(result: CallToolResult) -> int:

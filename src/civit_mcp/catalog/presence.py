@@ -8,12 +8,15 @@ one or several folders, a line each.
 import os
 import re
 import stat
+import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePath
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
+
+from civit_mcp.catalog.reader import YOUNG_NS, Stamp
 
 EXTRA_PATHS: Final = "extra_model_paths.yaml"
 #: a file of paths this large is something else
@@ -24,26 +27,48 @@ _MOST_FOLDERS: Final = 50_000
 _SAME_KIND: Final = (frozenset({"text_encoders", "clip"}), frozenset({"diffusion_models", "unet"}))
 
 
+class _Extra(NamedTuple):
+    """What the files of extra paths say."""
+
+    folders: dict[str, tuple[Path, ...]]
+    notes: tuple[str, ...]
+    #: every file that is there could be opened
+    whole: bool
+
+
 @dataclass(frozen=True)
 class Roots:
     """The models root and the folders that ComfyUI searches besides it."""
 
     root: Path | None
     #: what tells whether the files of extra paths changed
-    stamp: tuple[tuple[Path, int, int], ...] = field(default=(), repr=False)
+    stamp: tuple[tuple[Path, Stamp], ...] = field(default=(), repr=False)
+    #: old enough that the same stamp means the same content
+    settled: bool = field(default=True, repr=False, compare=False)
 
     @classmethod
     def at(cls, root: Path | None) -> "Roots":
         """Look which files name extra folders; they are read when a file is looked for."""
         found = []
+        moment = time.time_ns()
         for folder in (root, root.parent) if root is not None else ():
             path = folder / EXTRA_PATHS
             try:
                 seen = path.stat()
             except (OSError, ValueError):
                 continue
-            found.append((path, seen.st_mtime_ns, seen.st_size))
-        return cls(root, tuple(found))
+            stamp = Stamp(seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns)
+            found.append((path, stamp))
+        last = max((stamp.modified_ns for _, stamp in found), default=0)
+        return cls(root, tuple(found), abs(moment - last) > YOUNG_NS)
+
+    def stand_for(self, others: "Roots") -> bool:
+        """Whether what was read here is what others would read.
+
+        What could not be opened may be opened the next time, and nothing tells when.
+        """
+        opened = "_extra" not in self.__dict__ or self._extra.whole
+        return self == others and self.settled and opened
 
     def find(self, dest: str, file: str) -> Path | None:
         """Where an entry's file is: a regular one that is not empty; None when it is nowhere."""
@@ -73,12 +98,12 @@ class Roots:
     @cached_property
     def extra(self) -> Mapping[str, tuple[Path, ...]]:
         """Kind of model -> the folders that the files of extra paths name for it, in order."""
-        return self._extra[0]
+        return self._extra.folders
 
     @cached_property
     def notes(self) -> tuple[str, ...]:
         """What could not be read of the files of extra paths."""
-        return self._extra[1]
+        return self._extra.notes
 
     @cached_property
     def folders(self) -> tuple[Path, ...]:
@@ -92,16 +117,18 @@ class Roots:
         return tuple(kept)
 
     @cached_property
-    def _extra(self) -> tuple[dict[str, tuple[Path, ...]], tuple[str, ...]]:
+    def _extra(self) -> _Extra:
         found: list[tuple[bool, str, Path]] = []
         notes: list[str] = []
-        for path, _, size in self.stamp:
-            if size > _MAX_BYTES:
+        whole = True
+        for path, stamp in self.stamp:
+            if stamp.size > _MAX_BYTES:
                 notes.append(f"'{path}' is too large to be a list of folders and was not read")
                 continue
             try:
                 found += _folders(_loaded(path), path.parent)
             except (OSError, ValueError, RecursionError) as error:
+                whole = whole and not isinstance(error, OSError)
                 reason = str(error).splitlines()[0] if str(error) else type(error).__name__
                 notes.append(f"'{path}' could not be read, so its folders are left out: {reason}")
         kinds: dict[str, list[Path]] = {}
@@ -109,7 +136,8 @@ class Roots:
         for _, kind, folder in sorted(found, key=lambda row: not row[0]):
             if folder not in kinds.setdefault(kind, []):
                 kinds[kind].append(folder)
-        return {kind: tuple(folders) for kind, folders in kinds.items()}, tuple(notes)
+        named = {kind: tuple(folders) for kind, folders in kinds.items()}
+        return _Extra(named, tuple(notes), whole)
 
 
 class Below:

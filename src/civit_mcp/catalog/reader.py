@@ -15,7 +15,7 @@ from civit_mcp.errors import CatalogUnreadable
 from civit_mcp.models.catalogued import CatalogName
 
 #: a stamp this young may stand for two contents, as some file systems count in seconds
-_YOUNG_NS: Final = 2_500_000_000
+YOUNG_NS: Final = 2_500_000_000
 #: how long half a file may stand still, and how long it may grow, before it is called broken
 _STILL_TRIES, _STILL_WAIT, _GROWING_SECONDS = 6, 0.03, 5.0
 
@@ -101,7 +101,7 @@ class Reader:
             data = self.bytes_of(path)
             if data is None:
                 return Seen(None, None, self._absent[name], settled=False)
-            settled = stamp is not None and abs(moment - stamp.modified_ns) > _YOUNG_NS
+            settled = stamp is not None and abs(moment - stamp.modified_ns) > YOUNG_NS
             try:
                 return self._remember(name, stamp, data, settled=settled)
             except CatalogUnreadable:

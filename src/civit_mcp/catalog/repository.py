@@ -253,7 +253,7 @@ class Catalog:
         roots = Roots.at(self.models_root)
         exists = {name: state.seen[name].digest is not None for name in NAMES}
         if known is not None:
-            if known.roots == roots:
+            if known.roots.stand_for(roots):
                 roots = known.roots
             same = all(
                 known.tables[name].document is state.documents[name]

@@ -153,7 +153,7 @@ class Snapshot:
         documents = {name: weakref.ref(document) for name, document in self.sources.items()}
 
         def is_same(other: Snapshot) -> bool:
-            return other.roots == roots and all(
+            return roots.stand_for(other.roots) and all(
                 document is documents[name]() for name, document in other.sources.items()
             )
 

@@ -15,6 +15,7 @@ from civit_mcp.catalog.table import text_of
 from civit_mcp.catalog.verbs import folder_key
 from civit_mcp.errors import Conflict, NotFound
 from civit_mcp.models.catalogued import CatalogName, ChangeAnswer
+from civit_mcp.text import quoted
 
 Documents = Mapping[CatalogName, Document]
 #: entries, places and fields that an answer names
@@ -35,7 +36,8 @@ def to_undo(changes: Sequence[Change], change_id: str | None) -> Change:
             if change.id == change_id:
                 return change
         raise NotFound(
-            f"the history has no change '{change_id[:80]}'", "read the ids with catalog_history"
+            f"the history has no change {quoted(change_id, 80)}",
+            "read the ids with catalog_history",
         )
     gone = undone(changes)
     for change in reversed(changes):

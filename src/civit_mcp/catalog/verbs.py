@@ -10,6 +10,7 @@ from civit_mcp.catalog.snapshot import Snapshot
 from civit_mcp.catalog.table import Entry, id_text
 from civit_mcp.errors import BadReference, NotFound
 from civit_mcp.models.catalogued import CatalogName
+from civit_mcp.text import quoted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,8 +26,8 @@ class Address:
 
     def __str__(self) -> str:
         if self.version_id is None:
-            return f"file '{(self.file or '')[:200]}'"
-        return f"version '{str(self.version_id)[:200]}'"
+            return f"file {quoted(self.file or '', 200)}"
+        return f"version {quoted(str(self.version_id), 200)}"
 
 
 def locate(snapshot: Snapshot, address: Address) -> list[Entry]:

@@ -12,7 +12,7 @@ client      one method per endpoint, records out
     │   ├── retry, clock   when again
     │   └── network        the one place that opens a connection
     └── shared             what the clients of all callers have in common
-        └── pace, breaker  when, and when not
+        └── turns, pace, breaker  whose turn, when, and when not
 """
 
 from civit_mcp.civitai.client import CivitaiClient
@@ -23,6 +23,7 @@ from civit_mcp.civitai.queries import Account, Enums, FeedQuery, ImageQuery, Mod
 from civit_mcp.civitai.retry import RetryPolicy
 from civit_mcp.civitai.seam import Timeouts
 from civit_mcp.civitai.shared import Listener
+from civit_mcp.civitai.turns import asking_for
 
 __all__ = [
     "Account",
@@ -38,4 +39,5 @@ __all__ = [
     "Timeouts",
     "answers_held",
     "answers_observed",
+    "asking_for",
 ]

@@ -38,11 +38,32 @@ class Passage:
         self.trial: Final = trial
         #: whether anything was sent, so that silence is the host's
         self.sent = False
+        #: seconds that passed before questions were sent, which say nothing about the host
+        self.waited = 0.0
+        self._answers_at_trouble: int | None = None
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Count the time inside the block as our own, not the host's."""
+        since = self._breaker.clock.monotonic()
+        try:
+            yield
+        finally:
+            self.waited += self._breaker.clock.monotonic() - since
 
     def check(self) -> None:
         """Raise `UpstreamUnavailable` when the breaker opened while this question waited."""
         if not self.trial:
             self._breaker.refuse_if_open()
+
+    def troubled(self) -> None:
+        """A try was not answered, or only by a fault; others may follow."""
+        self._answers_at_trouble = self._breaker.answers
+
+    @property
+    def trouble_stands(self) -> bool:
+        """Whether a try met trouble, and nobody at all was answered since."""
+        return self._answers_at_trouble == self._breaker.answers
 
     def worked(self) -> None:
         """The host answered, whatever it said."""
@@ -60,7 +81,9 @@ class Breaker:
         """Begin closed."""
         self._host = host
         self._policy = policy
-        self._clock = clock
+        self.clock: Final = clock
+        #: how often the host answered
+        self.answers = 0
         self._failures = 0
         self._since: datetime | None = None
         self._reason = ""
@@ -86,7 +109,7 @@ class Breaker:
         """Raise `UpstreamUnavailable` unless a question may pass now."""
         if self._open_until is None:
             return
-        left = self._open_until - self._clock.monotonic()
+        left = self._open_until - self.clock.monotonic()
         if left <= 0 and not self._trial_under_way:
             return
         since = f"{self._since:%H:%M:%S} UTC" if self._since else "some time"
@@ -100,7 +123,7 @@ class Breaker:
                 "try again in a few seconds",
                 sent=False,
             )
-        at = self._clock.now() + timedelta(seconds=left)
+        at = self.clock.now() + timedelta(seconds=left)
         raise UpstreamUnavailable(
             f"{told}; the next try is at {at:%H:%M:%S} UTC",
             f"try again in {math.ceil(left)} seconds",
@@ -109,6 +132,7 @@ class Breaker:
 
     def note_success(self) -> None:
         """Close."""
+        self.answers += 1
         self._failures = 0
         self._since = None
         self._pause = self._policy.first_pause
@@ -117,11 +141,11 @@ class Breaker:
     def note_failure(self, why: str, *, trial: bool) -> None:
         """Count; open when it was one too many."""
         self._failures += 1
-        self._since = self._since or self._clock.now()
+        self._since = self._since or self.clock.now()
         self._reason = why[:_LONGEST_REASON]
         if trial:
             self._pause = min(self._pause * 2, self._policy.longest_pause)
         elif self._open_until is not None or self._failures < self._policy.failures:
             # those who were on their way when it opened do not make it longer
             return
-        self._open_until = self._clock.monotonic() + self._pause
+        self._open_until = self.clock.monotonic() + self._pause

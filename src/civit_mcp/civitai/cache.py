@@ -10,6 +10,8 @@ from civit_mcp.civitai.clock import Clock
 from civit_mcp.civitai.seam import Reply
 
 LONGEST: Final = 3600.0
+#: bytes of answers in memory, for who is told nothing else
+CACHE_BYTES: Final = 32 * 1024 * 1024
 #: an absence heals when somebody uploads the thing, so it is believed for less long
 LONGEST_ABSENCE: Final = 300.0
 
@@ -38,7 +40,7 @@ class AnswerCache:
     """Replies by key, each with its own time to live; the least used goes first."""
 
     def __init__(
-        self, clock: Clock, *, max_bytes: int = 32 * 1024 * 1024, max_entries: int = 512
+        self, clock: Clock, *, max_bytes: int = CACHE_BYTES, max_entries: int = 512
     ) -> None:
         """Bound by bytes and entries at once: a small reply is charged an entry's share."""
         self._share = max(1, max_bytes // max_entries)

@@ -3,6 +3,7 @@
 from types import TracebackType
 from typing import Final, Self
 
+from civit_mcp.civitai.cache import CACHE_BYTES
 from civit_mcp.civitai.clock import Clock
 from civit_mcp.civitai.credentials import KEY_SETTING
 from civit_mcp.civitai.endpoints.gallery import GalleryEndpoints
@@ -36,11 +37,13 @@ class CivitaiClient(ModelEndpoints, GalleryEndpoints, PeopleEndpoints, VaultEndp
         clock: Clock | None = None,
         beside: "CivitaiClient | None" = None,
         key_name: str = KEY_SETTING,
+        cache_bytes: int = CACHE_BYTES,
     ) -> None:
         """Take base address, credentials and offline switch from `settings`.
 
         `beside`: the client whose limits and file this one uses too, for another account; it
         has to outlive this one. `key_name`: what errors call the place the key comes from.
+        `cache_bytes`: of answers that are kept in memory.
         """
         super().__init__(
             Transport(
@@ -51,6 +54,7 @@ class CivitaiClient(ModelEndpoints, GalleryEndpoints, PeopleEndpoints, VaultEndp
                 clock=clock or Clock(),
                 shared=beside._transport.shared if beside is not None else None,  # noqa: SLF001 - of its own kind
                 key_name=key_name,
+                cache_bytes=cache_bytes,
             )
         )
 

@@ -26,7 +26,7 @@ from civit_mcp.errors import (
     UpstreamChanged,
     UpstreamUnavailable,
 )
-from civit_mcp.text import one_line
+from civit_mcp.text import one_line, quoted
 
 _LONGEST: Final = 300
 _MOST_ISSUES: Final = 5
@@ -116,12 +116,6 @@ def error_of_status(
                 f"'{host}' answered with the unexpected status {status} when asked for"
                 f" {about}{said}"
             )
-
-
-def quoted(text: str) -> str:
-    """A stranger's sentence inside one of ours."""
-    inner = text.replace("'", "\u2019")
-    return f"'{inner}'"
 
 
 def _renew(key_name: str) -> str:

@@ -1,14 +1,14 @@
 """The line to CivitAI: gets one question answered, with tries, manners and a way out.
 
-A question waits until its lane is open, for its share of the budget, and for a free
-connection; it is tried as often as the policy wants; the breaker hears how it went.
+A question waits until its lane is open, for its caller's turn at a connection, and for its
+share of the budget; it is tried as often as the policy wants; the breaker hears how it went.
 """
 
 import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -23,7 +23,7 @@ from civit_mcp.civitai.redaction import Redactor
 from civit_mcp.civitai.retry import Kind, RetryPolicy, Trouble, read_retry_after, trouble_of
 from civit_mcp.civitai.seam import Call, Reply, Timeouts, Unanswered
 from civit_mcp.civitai.shared import Shared
-from civit_mcp.errors import CivitError, UpstreamChanged, UpstreamUnavailable
+from civit_mcp.errors import CivitError, RateLimited, UpstreamChanged, UpstreamUnavailable
 
 if TYPE_CHECKING:
     from civit_mcp.civitai.network import Network
@@ -82,19 +82,28 @@ class Line:
         with self._shared.breaker.passing() as passage:
             with anyio.move_on_after(self._retry.total):
                 return await self._persist(call, passage)
-            if not passage.sent:
-                raise UpstreamUnavailable(
-                    f"the question about {call.about} waited its turn for {self._retry.total:g} s"
-                    " and was not sent",
-                    "ask for less at once",
-                    sent=False,
-                )
-            error = UpstreamUnavailable(
-                f"'{self.host}' did not finish the answer about {call.about}"
-                f" within {self._retry.total:g} seconds"
-            )
-            passage.failed(error.what)
-            raise error
+            raise self._out_of_time(call, passage)
+
+    def _out_of_time(self, call: Call, passage: Passage) -> CivitError:
+        """Say whose fault it is: the host's if it was given its time, else that of our line."""
+        total = self._retry.total
+        late = f"'{self.host}' did not finish the answer about {call.about}"
+        if passage.sent and total - passage.waited >= min(self._timeouts.read, total / 2):
+            passage.failed(late)
+            return UpstreamUnavailable(f"{late} within {total:g} seconds")
+        if passage.trouble_stands:
+            passage.failed(f"{late}, and nobody was answered since it was asked for")
+        crowd = (
+            "this server has more to ask CivitAI than it may at once: the question about"
+            f" {call.about} waited its turn for {passage.waited:.3g} of its {total:g} seconds"
+        )
+        step = f"ask for less at once, or call again in {total:g} seconds"
+        if not passage.sent:
+            return RateLimited(f"{crowd} and was not sent", step)
+        if call.repeatable:
+            return RateLimited(f"{crowd}, and the rest was too short for an answer", step)
+        # it may have happened, and whoever asked has to look
+        return UpstreamUnavailable(f"{crowd}; it was sent, and no answer came in the rest")
 
     async def prepare(self) -> None:
         """Load the HTTP library and the certificates before the first question needs them."""
@@ -188,10 +197,14 @@ class Line:
                 return silence.error, None
             if silence.garbled:
                 passage.worked()
+            else:
+                passage.troubled()
             return silence.error, Trouble("garbled" if silence.garbled else "network")
         self._tell(f"{reply.status // 100}xx")
         if reply.status < 500:
             passage.worked()
+        else:
+            passage.troubled()
         if not 200 <= reply.status < 300:
             wait = self.retry_after(reply)
             trouble = trouble_of(reply.status, reply.body, retry_after=wait)
@@ -218,19 +231,27 @@ class Line:
 
     @asynccontextmanager
     async def _admitted(self, call: Call, passage: Passage) -> AsyncIterator[None]:
-        """Hold a connection's slot, taken only when everything else allows to send.
+        """Hold a connection's place, and send when everything else allows it too.
 
-        Whatever changed while this question stood in line counts too: hence the second look.
+        The budget is asked last, by who has a place: it has one line for all, which is then
+        short. Whatever changed while this question stood in line counts: hence the second look.
         """
         lane = lane_of(call.path)
         has_token = False
-        while True:
-            await self._pace.opened(lane, call.about)
-            if not has_token:
-                await self._pace.token()
-                has_token = True
-            async with self._shared.slots:
-                passage.check()
-                if not self._pace.closed_for(lane):
+        with ExitStack() as waiting:
+            waiting.enter_context(passage.waiting())
+            while True:
+                await self._pace.opened(lane, call.about)
+                async with self._shared.turns.turn():
+                    passage.check()
+                    if self._pace.closed_for(lane):
+                        continue
+                    if not has_token:
+                        await self._pace.token()
+                        has_token = True
+                        passage.check()
+                    if self._pace.closed_for(lane):
+                        continue
+                    waiting.close()
                     yield
                     return

@@ -5,7 +5,6 @@ account was told is not in here: the file's keys tell accounts apart, and all el
 its client.
 """
 
-import asyncio
 from pathlib import Path
 from typing import Final, Literal, Protocol
 
@@ -13,6 +12,7 @@ from civit_mcp.civitai.breaker import Breaker, BreakerPolicy
 from civit_mcp.civitai.clock import Clock
 from civit_mcp.civitai.keeper import Keeper
 from civit_mcp.civitai.pace import Pace, PacePolicy
+from civit_mcp.civitai.turns import Turns
 
 
 class Listener(Protocol):
@@ -45,10 +45,10 @@ class Shared:
         self.pace: Final = Pace(pace, longest_wait=longest_wait, clock=clock)
         self.breaker: Final = Breaker(host, breaker, clock)
         self.keeper: Final = Keeper(cache_dir, clock)
-        self.slots = asyncio.Semaphore(self.most)
+        self.turns = Turns(self.most)
         self.listener: Listener | None = None
 
     def forget_waiters(self) -> None:
         """Let the next caller use another event loop. Nobody may be waiting."""
-        self.slots = asyncio.Semaphore(self.most)
+        self.turns = Turns(self.most)
         self.pace.forget_waiters()

@@ -11,7 +11,7 @@ import anyio
 
 from civit_mcp import __version__
 from civit_mcp.civitai.breaker import BreakerPolicy
-from civit_mcp.civitai.cache import AnswerCache, Kept
+from civit_mcp.civitai.cache import CACHE_BYTES, AnswerCache, Kept
 from civit_mcp.civitai.clock import Clock
 from civit_mcp.civitai.credentials import KEY_SETTING, credentials, fingerprint
 from civit_mcp.civitai.faults import error_for
@@ -65,6 +65,7 @@ class Transport:
         breaker: BreakerPolicy = _DEFAULT_BREAKER,
         shared: Shared | None = None,
         key_name: str = KEY_SETTING,
+        cache_bytes: int = CACHE_BYTES,
     ) -> None:
         """Read the settings. Raises `NotConfigured` for a key that no header can carry.
 
@@ -97,8 +98,8 @@ class Transport:
         self.host: Final = self._line.host
         #: part of every key: what one account or address was told is not told to another
         self._identity = (settings.civitai_url, fingerprint(headers))
-        self._cache = AnswerCache(self.shared.clock)
-        self._held = AnswerCache(self.shared.clock, max_bytes=MOST_HELD)
+        self._cache = AnswerCache(self.shared.clock, max_bytes=cache_bytes)
+        self._held = AnswerCache(self.shared.clock, max_bytes=min(MOST_HELD, cache_bytes))
         self._keeper = self.shared.keeper
         self._flights: Flights[_Found] = Flights()
 
@@ -175,7 +176,11 @@ class Transport:
             self._tell_known("memory")
             return _Found(reply), False
         find = self._find_kept if self._offline else self._find_anew
-        return await self._flights.join(key, lambda: find(call, key))
+        found, mine = await self._flights.join(key, lambda: find(call, key))
+        # here and not in the flight, which may be that of somebody who holds nothing
+        if holding() and found.age is None and found.reply.status == 200:
+            self._held.keep_for(key, found.reply, HOLD)
+        return found, mine
 
     async def _find_kept(self, call: Call, key: str) -> _Found:
         found = await self._stand_in(key, "offline")
@@ -202,8 +207,6 @@ class Transport:
             found = await self._stand_in(key, "upstream unavailable")
             return found or _Found(reply)
         self._cache.keep(key, reply, absence_too=call.keep_absence)
-        if holding() and reply.status == 200:
-            self._held.keep_for(key, reply, HOLD)
         if may_be_kept(call, reply):
             self._keeper.keep(key, reply)
         return _Found(reply, answered.payload)

@@ -2,8 +2,12 @@
 
 import argparse
 import contextlib
+import os
+import signal
+import sys
 import tempfile
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from civit_mcp.cli.options import settings_from
@@ -11,14 +15,40 @@ from civit_mcp.config import Settings
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Serve until the client closes stdin, or until a signal."""
+    """Serve until the client closes stdin, or until a signal; being told to stop is no failure."""
     from civit_mcp.server import run_stdio
 
-    with chosen_settings(arguments) as settings:
-        if arguments.transport == "stdio":
-            run_stdio(settings)
-            return 0
-        return _serve_http(settings, arguments)
+    with contextlib.ExitStack() as stack:
+
+        def leave() -> None:
+            # a thread waits for stdin, and nothing but the client wakes it
+            stack.close()
+            os._exit(0)
+
+        stack.enter_context(_when_terminated(sys.exit))
+        settings = stack.enter_context(chosen_settings(arguments))
+        if arguments.transport != "stdio":
+            return _serve_http(settings, arguments)
+        stack.enter_context(_when_terminated(leave))
+        run_stdio(settings)
+        return 0
+
+
+@contextlib.contextmanager
+def _when_terminated(act: Callable[[], object]) -> Iterator[None]:
+    """Do something of our own on SIGTERM, so that what is open is closed.
+
+    Without it the process is gone at once. uvicorn hears the signal in our place, stops, and
+    then raises it once more.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda _number, _frame: act())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _serve_http(settings: Settings, arguments: argparse.Namespace) -> int:

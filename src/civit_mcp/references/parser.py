@@ -22,7 +22,7 @@ from civit_mcp.references.reference import (
     looks_like_a_key,
     shown,
 )
-from civit_mcp.text import clean_prose
+from civit_mcp.text import clean_prose, quoted
 
 #: longer than any sentence around a reference
 _MAX_TEXT: Final = 4_096
@@ -146,8 +146,9 @@ def _finish(reading: Reading, expect: Expect) -> Reference:
     # a name where a number belongs is no wish for another tool
     elsewhere = reading.kind not in {"name", "hash"}
     tool = _TOOL_FOR[reading.kind]
+    given = quoted(shown(reading.text, 120))
     raise BadReference(
-        f"'{shown(reading.text, 120)}' is {reading.describe()}, where {_article(expect)} belongs",
+        f"{given} is {reading.describe()}, where {_article(expect)} belongs",
         f"{f'pass it to {tool}, or ' if elsewhere else ''}{_EXAMPLES[expect]}",
     )
 

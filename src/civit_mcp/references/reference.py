@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 from civit_mcp.errors import BadReference
 from civit_mcp.models.ids import MAX_ID, as_id
-from civit_mcp.text import one_line
+from civit_mcp.text import one_line, quoted
 
 Kind = Literal["model", "version", "image", "post", "collection", "media", "hash", "name", "id"]
 #: what the argument asks for; it decides how a bare number reads
@@ -83,7 +83,7 @@ class Reference:
                 return f"the file with hash {self.hash}"
             case "name":
                 weight = f" with weight {self.weight:g}" if self.weight is not None else ""
-                return f"the name '{one_line(self.name, 80)}'{weight}"
+                return f"the name {quoted(self.name or '', 80)}{weight}"
             case "id":
                 return f"number {self.id}"
 

@@ -5,6 +5,6 @@ character of it, the invisible ones too.
 """
 
 from civit_mcp.text.markup import clean_html
-from civit_mcp.text.prose import clean_prose, cut, one_line
+from civit_mcp.text.prose import clean_prose, cut, one_line, quoted
 
-__all__ = ["clean_html", "clean_prose", "cut", "one_line"]
+__all__ = ["clean_html", "clean_prose", "cut", "one_line", "quoted"]

@@ -74,6 +74,12 @@ def one_line(text: str | None, limit: int = 200) -> str:
     return words[: limit - 1].rstrip() + _ELLIPSIS if limit > 0 else ""
 
 
+def quoted(text: str, limit: int = 300) -> str:
+    """Put a stranger's words into a sentence of ours: on one line, unable to end the quote."""
+    inner = one_line(text, limit).replace("'", "\u2019")
+    return f"'{inner}'"
+
+
 def cut(text: str, start: int, limit: int) -> tuple[str, int | None]:
     """Give the piece of `text` from `start` on, at most `limit` characters, and what follows.
 

@@ -17,7 +17,7 @@ from mcp.server.mcpserver import (
     Elicit,
     ElicitationResult,
 )
-from pydantic import AfterValidator, BaseModel, WithJsonSchema, create_model
+from pydantic import AfterValidator, BaseModel, Field, WithJsonSchema, create_model
 
 from civit_mcp.app import Ctx, desk_of
 from civit_mcp.app.tool import with_note
@@ -44,7 +44,7 @@ _LEVEL_NAMES: Final[Mapping[Level, str]] = {
 
 
 class Picked(BaseModel):
-    """What a person picked."""
+    """What a person picked; nothing, if they sent the form without a choice."""
 
     choice: str
 
@@ -88,8 +88,19 @@ def _question(ctx: Ctx, message: str, title: str, options: Mapping[str, str]) ->
             raise ValueError("not one of the choices")
         return word
 
+    # the default is for the form to show; a form that comes back empty has chosen nothing
+    shape["default"] = words[0]
     choice = Annotated[str, AfterValidator(known), WithJsonSchema(shape)]
-    return Elicit(message, create_model("Choice", __base__=Picked, choice=(choice, words[0])))
+    nothing = Field(default_factory=str)
+    return Elicit(message, create_model("Choice", __base__=Picked, choice=(choice, nothing)))
+
+
+def _picked(outcome: Outcome) -> str:
+    """What was picked; nothing when nobody was asked, or nobody chose."""
+    match outcome:
+        case AcceptedElicitation(data=Picked() as picked):
+            return picked.choice
+    return ""
 
 
 async def which_file(
@@ -122,14 +133,16 @@ def chosen_file(outcome: Outcome, file_id: int | None) -> int | None:
                 "nothing was added",
                 "when the user names a file, pass its file_id; get_model_version lists them",
             )
-        case AcceptedElicitation(data=Picked() as picked):
-            return int(picked.choice)
-    return file_id
+    picked = _picked(outcome)
+    return int(picked) if picked else file_id
 
 
 def with_file_note(outcome: Outcome, answer: AddAnswer) -> AddAnswer:
     """Say that nobody chose the file that was added."""
-    if answer.status != "added" or not isinstance(outcome, DeclinedElicitation):
+    asked = isinstance(outcome, DeclinedElicitation) or (
+        isinstance(outcome, AcceptedElicitation) and isinstance(outcome.data, Picked)
+    )
+    if answer.status != "added" or not asked or _picked(outcome):
         return answer
     note = "The user chose no file, so this is the one that CivitAI gives without a choice"
     return answer.model_copy(update={"notes": [*answer.notes, note]})
@@ -161,15 +174,15 @@ async def level_above_usual(
 async def at_level(ctx: Ctx, outcome: Outcome, asked: S, search: Callable[[S], Awaitable[A]]) -> A:
     """Search as asked, or up to the level that was picked."""
     match outcome:
-        case AcceptedElicitation(data=Picked() as picked):
+        case AcceptedElicitation(data=Picked() as picked) if picked.choice:
             level = next(level for level in LEVELS if level == picked.choice)
             with one_question(ctx):
                 answer = await search(replace(asked, max_level=level))
             note = f"Up to '{level}', as the user chose; pass max_level '{level}' with next_cursor"
             return cast("A", with_note(answer, note))
-        case AcceptedElicitation(data=BaseModel() as whole):
+        case AcceptedElicitation(data=BaseModel() as whole) if not isinstance(whole, Picked):
             return cast("A", whole)
-        case AcceptedElicitation():
+        case AcceptedElicitation(data=None):
             return await search(asked)
     with one_question(ctx):
         return await search(asked)

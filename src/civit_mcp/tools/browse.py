@@ -181,7 +181,7 @@ async def list_enums(
 
 
 TOOLS = (
-    Tool(run=search_images, title="Browse images", toolset="browse"),
+    Tool(run=search_images, title="Browse images", toolset="browse", replayable=True),
     Tool(run=get_image_tags, title="Read an image's tags", toolset="browse", replayable=True),
     Tool(run=get_post, title="Read a post", toolset="browse"),
     Tool(run=get_collection, title="Read a collection", toolset="browse"),

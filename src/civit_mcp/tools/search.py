@@ -93,4 +93,4 @@ async def search_models(
     return await asking.at_level(ctx, level, asked, partial(search.search_models, desk_of(ctx)))
 
 
-TOOLS = (Tool(run=search_models, title="Search CivitAI models", toolset="core"),)
+TOOLS = (Tool(run=search_models, title="Search CivitAI models", toolset="core", replayable=True),)

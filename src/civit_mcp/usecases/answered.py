@@ -6,7 +6,7 @@ files and the model files behind it were found as they were. What changes with t
 """
 
 import asyncio
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -19,7 +19,7 @@ from civit_mcp.grounds import Check, Grounds
 
 #: seconds for which an answer is kept
 KEPT_FOR: Final = 60.0
-#: bytes of text of all kept answers together
+#: bytes of text of all kept answers together, unless it is told how many
 _MOST_BYTES: Final = 4_000_000
 
 
@@ -33,10 +33,10 @@ class _Kept:
 class Answered:
     """Answers of one desk by what was asked; the event loop's own."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, most_bytes: int = _MOST_BYTES) -> None:
         """Begin empty."""
         self._kept: TTLCache[Hashable, _Kept] = TTLCache(
-            _MOST_BYTES, KEPT_FOR, getsizeof=lambda kept: kept.size
+            most_bytes, KEPT_FOR, getsizeof=lambda kept: kept.size
         )
         self._glances = Glances()
 
@@ -71,7 +71,7 @@ class Glances:
         self._serving: asyncio.Task[None] | None = None
 
     async def take(self, look: Check) -> bool:
-        """Look, off the event loop; `look` may not raise."""
+        """Look, off the event loop."""
         answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._asked.append((look, answer))
         if self._serving is None:
@@ -79,17 +79,21 @@ class Glances:
         return await answer
 
     async def _serve(self) -> None:
+        batch: list[tuple[Check, asyncio.Future[bool]]] = []
         try:
             while self._asked:
                 batch, self._asked = self._asked, []
-                looks = [look for look, _ in batch]
-                seen = await anyio.to_thread.run_sync(partial(_all_of, looks))
+                seen = await anyio.to_thread.run_sync(_all_of, [look for look, _ in batch])
                 for (_, answer), what in zip(batch, seen, strict=True):
-                    if not answer.done():  # who asked may have left
+                    if answer.done():  # who asked has left
+                        continue
+                    if isinstance(what, Exception):
+                        answer.set_exception(what)
+                    else:
                         answer.set_result(what)
         finally:
             self._serving = None
-            for _, answer in self._asked:
+            for _, answer in (*batch, *self._asked):
                 answer.cancel()
 
 
@@ -101,5 +105,12 @@ def _holds(look: Check) -> bool:
         return False
 
 
-def _all_of(looks: list[Callable[[], bool]]) -> list[bool]:
-    return [look() for look in looks]
+def _all_of(looks: list[Check]) -> list[bool | Exception]:
+    return [_outcome(look) for look in looks]
+
+
+def _outcome(look: Check) -> bool | Exception:
+    try:
+        return look()
+    except Exception as error:  # noqa: BLE001 - it is raised where the look was asked for
+        return error

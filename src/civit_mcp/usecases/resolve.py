@@ -8,6 +8,7 @@ from civit_mcp.errors import BadReference, CivitError, Gone, NotFound
 from civit_mcp.models.records import VersionRecord
 from civit_mcp.references import Reference, parse_reference
 from civit_mcp.references.reference import shown
+from civit_mcp.text import quoted
 from civit_mcp.usecases.desk import Desk
 
 RefArgument = int | str
@@ -175,7 +176,7 @@ async def image_id_of(desk: Desk, value: RefArgument) -> int:
     if ref.post_id is not None:
         return await _only_image_of_post(desk, ref.post_id)
     raise BadReference(
-        f"'{ref.text}' is {ref.describe()}, which does not tell an image id",
+        f"{quoted(ref.text)} is {ref.describe()}, which does not tell an image id",
         "open the image on civitai.com and pass its page address (https://civitai.com/images/ID)",
     )
 
@@ -211,13 +212,13 @@ async def _version_by_name(desk: Desk, ref: Reference) -> int:
             return int(only)
     close = [entry for entry in snapshot.by_stem(name) if entry.version_id is not None]
     listed = ", ".join(
-        f"{shown(e.version_id or '', 20)} ('{shown(e.file, 80)}')" for e in close[:5]
+        f"{shown(e.version_id or '', 20)} ({quoted(shown(e.file, 80))})" for e in close[:5]
     )
     near = f"; or pass one that the catalog has: {listed}" if listed else ""
     raise BadReference(
-        f"'{ref.text}' is only a name, and names do not identify a version",
-        f"call search_models with query '{shown(name)}' and pass the version_id of the right row"
-        f"{near}",
+        f"{quoted(ref.text)} is only a name, and names do not identify a version",
+        f"call search_models with query {quoted(shown(name))} and pass the version_id of the right"
+        f" row{near}",
     )
 
 

@@ -11,7 +11,9 @@ Tokens are compared in constant time, and only their digests are kept.
 import hashlib
 import hmac
 import logging
+import os
 import secrets
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -45,14 +47,16 @@ class Access:
         """
         if no_auth:
             return cls((), open_to_all=True)
-        callers = []
+        placed: list[_Placed] = []
         if settings.token is not None:
             words = settings.token.get_secret_value().replace(",", " ").split()
-            callers += [_caller_of([token], "CIVIT_MCP_TOKEN") for token in words]
+            for number, token in enumerate(words, 1):
+                of_several = f"token {number} of " if len(words) > 1 else ""
+                placed.append((f"{of_several}CIVIT_MCP_TOKEN", [token]))
         if settings.token_file is not None:
-            callers += _read_file(settings.token_file)
-        if callers:
-            return cls(tuple(callers))
+            placed += _read_file(settings.token_file)
+        if placed:
+            return cls(_each_once(placed))
         made = secrets.token_urlsafe(24)
         return cls((_caller_of([made], "the token made at start"),), made=made)
 
@@ -80,22 +84,46 @@ class Access:
                 )
 
 
-def _read_file(path: Path) -> list[tuple[bytes, Caller]]:
+#: where a token stands, and the token with what narrows it
+_Placed = tuple[str, list[str]]
+
+
+def _each_once(placed: list[_Placed]) -> tuple[tuple[bytes, Caller], ...]:
+    """The callers; a token that stands twice would have the limits of one place only."""
+    callers: dict[bytes, Caller] = {}
+    places: dict[bytes, str] = {}
+    for where, words in placed:
+        digest, caller = _caller_of(words, where)
+        if digest in places:
+            raise NotConfigured(
+                f"{places[digest]} and {where} are the same token",
+                "remove one of the two; a token has one set of limits",
+            )
+        places[digest], callers[digest] = where, caller
+    return tuple(callers.items())
+
+
+def _read_file(path: Path) -> list[_Placed]:
     try:
         lines = path.read_text("utf-8-sig").splitlines()
+        mode = path.stat().st_mode
     except (OSError, UnicodeDecodeError) as error:
         raise NotConfigured(
             f"the token file '{path}' cannot be read ({type(error).__name__})",
             "correct --token-file or its permissions",
         ) from None
-    callers = []
+    placed: list[_Placed] = []
     for number, line in enumerate(lines, 1):
         words = line.split()
         if words and not words[0].startswith("#"):
-            callers.append(_caller_of(words, f"line {number} of '{path}'"))
-    if not callers:
+            placed.append((f"line {number} of '{path}'", words))
+    if not placed:
         raise NotConfigured(f"the token file '{path}' holds no token", "put one token a line in it")
-    return callers
+    # on Windows these bits say nothing about who may
+    if os.name != "nt" and mode & (stat.S_IROTH | stat.S_IWOTH):
+        may = "change" if mode & stat.S_IWOTH else "read"
+        logger.warning("every user of this machine may %s the token file '%s'", may, path)
+    return placed
 
 
 def _caller_of(words: list[str], where: str) -> tuple[bytes, Caller]:
@@ -121,7 +149,8 @@ def _caller_of(words: list[str], where: str) -> tuple[bytes, Caller]:
                 f"{where} has '{limit[:40]}', which limits nothing",
                 "after the token use name=…, read-only or toolsets=…",
             )
-    return _digest(token), Caller(name=name, read_only=read_only, toolsets=toolsets)
+    digest = _digest(token)
+    return digest, Caller(name=name, read_only=read_only, toolsets=toolsets, digest=digest)
 
 
 def _digest(token: str) -> bytes:

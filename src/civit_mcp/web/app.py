@@ -19,6 +19,7 @@ from civit_mcp.errors import CivitError
 from civit_mcp.web import twin
 from civit_mcp.web.access import Access
 from civit_mcp.web.calls import Calls
+from civit_mcp.web.endings import Endings, UnderWay
 from civit_mcp.web.gate import LARGEST_BODY, Doorplate, Gate, Places
 from civit_mcp.web.sessions import IDLE, MOST, Held, Sessions
 
@@ -27,7 +28,7 @@ _CHECKED: Final = TransportSecuritySettings(enable_dns_rebinding_protection=Fals
 
 
 def create_app(server: CivitServer, access: Access, places: Places) -> Starlette:
-    """Build the app; one server serves it once. Its `state.held` knows what is open."""
+    """Build the app; one server serves it once. Its `state` knows what is open and under way."""
     streamable = server.streamable_http_app(
         max_request_body_size=LARGEST_BODY,
         max_sessions=MOST,
@@ -37,7 +38,7 @@ def create_app(server: CivitServer, access: Access, places: Places) -> Starlette
     legacy = server.sse_app(max_request_body_size=LARGEST_BODY, transport_security=_CHECKED)
     access.warn_of_idle_limits(chosen_toolsets(server.app.settings.toolsets))
     server.middleware.append(Calls())
-    held = Held()
+    held, under_way = Held(), UnderWay()
     metrics = None
     if server.app.settings.metrics:
         from civit_mcp.web.metrics import Metrics
@@ -71,12 +72,15 @@ def create_app(server: CivitServer, access: Access, places: Places) -> Starlette
             Middleware(Doorplate, places=places),
             *([cors] if places.origins else []),
             Middleware(Gate, access=access),
+            Middleware(Endings, under_way=under_way),
             Middleware(Sessions, held=held, path="/mcp", stream_path="/sse"),
         ],
         exception_handlers={HTTPException: _in_json},
         lifespan=lifespan,
     )
-    app.state.held = held
+    # a redirect would name the scheme that is spoken here, not the one in front of a proxy
+    app.router.redirect_slashes = False
+    app.state.held, app.state.under_way = held, under_way
     return app
 
 

@@ -1,11 +1,12 @@
-"""How much of one token's work is under way at once, whatever the transport.
+"""How many calls of one token are under way at once, whatever the transport.
 
-Over the older SSE transport a call holds no connection of its own, so the limits on
-connections do not bound it.
+The gate counts requests over HTTP. Over the older SSE transport that is not enough: a call's
+request is over when the call has only begun.
 """
 
+import contextlib
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Final
 
 from mcp import MCPError
@@ -35,10 +36,17 @@ class Calls:
                 "wait for some of them to end",
             )
             raise MCPError(code=INTERNAL_ERROR, message=str(refusal))
-        self._open[owner] += 1
-        try:
+        with one_more(self._open, owner):
             return await call_next(ctx)
-        finally:
-            self._open[owner] -= 1
-            if not self._open[owner]:
-                del self._open[owner]
+
+
+@contextlib.contextmanager
+def one_more(counts: Counter[object], owner: object) -> Iterator[None]:
+    """Count something of an owner for as long as it lasts; who has nothing takes no room."""
+    counts[owner] += 1
+    try:
+        yield
+    finally:
+        counts[owner] -= 1
+        if not counts[owner]:
+            del counts[owner]

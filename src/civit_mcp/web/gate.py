@@ -1,28 +1,31 @@
 """What every request passes, whatever its route or transport.
 
 In this order: the Host must be one of ours and the Origin, if there is one, too (that stops a
-web page that has its name resolve to this machine); then a token; then the size of the body
-and the time it may take to arrive. A new route cannot be forgotten, because the gate is
-around all of them.
+web page that has its name resolve to this machine); then a token; then the size of the body,
+how much the token has under way, and the time the body may take to arrive. A new route cannot be
+forgotten, because the gate is around all of them.
 """
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 from urllib.parse import urlsplit
 
 import anyio
+import anyio.lowlevel
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import AccessToken
-from starlette.datastructures import Headers, MutableHeaders, QueryParams
+from starlette.datastructures import MutableHeaders, QueryParams
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from civit_mcp.app import CALLER_KEY, Caller
 from civit_mcp.config import is_loopback
 from civit_mcp.web.access import Access
+from civit_mcp.web.calls import one_more
 
 #: bytes of a request body
 LARGEST_BODY: Final = 4 * 1024 * 1024
@@ -30,9 +33,16 @@ LARGEST_BODY: Final = 4 * 1024 * 1024
 LONG_BODY: Final = 64 * 1024
 #: seconds for a body to arrive
 BODY_TIMEOUT: Final = 30.0
+#: requests of one token at once, streams, dripping bodies and unread answers among them
+MOST_REQUESTS_OF_ONE: Final = 500
 _PORT: Final = re.compile(r":\d{1,5}$")
 _IPV6: Final = re.compile(r"\[([0-9a-f:.]+)\]")
 _NAME: Final = re.compile(r"[^\[\]:@/%\s]+")
+_Headers = dict[bytes, bytes]
+#: a request without any of them has no body
+_BODY_FIELDS: Final = frozenset({b"content-length", b"transfer-encoding"})
+#: what people also write for an address that clients are given
+_SPELLINGS: Final = {"/mcp/": "/mcp", "/sse/": "/sse"}
 _SECRET_WORDS: Final = frozenset({"token", "api_key", "apikey", "access_token", "key"})
 
 
@@ -60,15 +70,20 @@ class Places:
             return True
         return name in {known.casefold() for known in self.hosts}
 
-    def knows_origin(self, origin: str) -> bool:
-        """Whether a page of this origin may call."""
+    def knows_origin(self, origin: str, *, host: str) -> bool:
+        """Whether a page of this origin may call: one that is listed, or that came from `host`.
+
+        Other ports of this machine are other programs, whose pages may be anybody's.
+        """
         if origin in self.origins:
             return True
         try:
             parts = urlsplit(origin)
         except ValueError:
             return False
-        return parts.scheme in ("http", "https") and self.knows_host(parts.netloc)
+        if parts.scheme not in ("http", "https") or parts.netloc.casefold() != host.casefold():
+            return False
+        return self.knows_host(host)
 
 
 class Doorplate:
@@ -83,18 +98,20 @@ class Doorplate:
         """Let a request through, or answer it here. There are no WebSockets."""
         if scope["type"] == "websocket":
             return
+        if scope["type"] == "http" and scope["path"] in _SPELLINGS:
+            scope = {**scope, "path": _SPELLINGS[scope["path"]]}
         refusal = self._refuse(scope) if scope["type"] == "http" else None
         await (refusal or self._app)(scope, receive, send)
 
     def _refuse(self, scope: Scope) -> JSONResponse | None:
-        headers = Headers(scope=scope)
         peer = scope.get("client")
-        from_here = peer is not None and is_loopback(peer[0])
-        hosts = headers.getlist("host")
+        # on loopback nobody needs to ask
+        from_here = not self._places.local and peer is not None and is_loopback(peer[0])
+        hosts = _every(b"host", scope["headers"])
         if len(hosts) != 1 or not self._places.knows_host(hosts[0], from_here=from_here):
             return _answer(421, "This server does not go by that host name")
-        origins = headers.getlist("origin")
-        if not all(map(self._places.knows_origin, origins)):
+        origins = _every(b"origin", scope["headers"])
+        if not all(self._places.knows_origin(origin, host=hosts[0]) for origin in origins):
             return _answer(403, "Pages of that origin may not call this server")
         return None
 
@@ -106,77 +123,117 @@ class Gate:
         """Take the app behind it."""
         self._app = app
         self._access = access
+        self._under_way: Counter[object] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through, or answer it here."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        refusal = self._refuse(scope)
+        # of each header the first
+        headers: _Headers = dict(reversed(list(scope["headers"])))
+        caller = self._caller(scope["query_string"], headers)
+        if isinstance(caller, JSONResponse):
+            await caller(scope, receive, send)
+            return
+        refusal = self._refuse(caller, headers)
         if refusal is not None:
             await refusal(scope, receive, send)
             return
-        await self._app(scope, _patient_for_a_while(receive), _not_for_ever(scope, send))
-
-    def _refuse(self, scope: Scope) -> JSONResponse | None:
-        headers = Headers(scope=scope)
-        if _SECRET_WORDS & {name.casefold() for name in QueryParams(scope["query_string"])}:
-            return _answer(401, "Invalid API key", "tokens are read from headers only")
-        caller = self._access.caller(_token(headers))
-        if caller is None:
-            return _answer(401, "Invalid API key")
-        length = headers.get("content-length", "0")
-        if not length.isdecimal() or int(length) > LARGEST_BODY:
-            return _answer(413, f"The body exceeds {LARGEST_BODY} bytes")
         scope.setdefault("state", {})[CALLER_KEY] = caller
         scope["user"] = _principal(caller)
+        with one_more(self._under_way, caller.digest):
+            if _BODY_FIELDS.isdisjoint(headers):
+                await self._app(scope, receive, send)
+            else:
+                await _patient_for_a_while(self._app, scope, receive, _not_for_ever(headers, send))
+
+    def _caller(self, query: bytes, headers: _Headers) -> Caller | JSONResponse:
+        if query and _SECRET_WORDS & {name.casefold() for name in QueryParams(query)}:
+            return _answer(401, "Invalid API key", "tokens are read from headers only")
+        return self._access.caller(_token(headers)) or _answer(401, "Invalid API key")
+
+    def _refuse(self, caller: Caller, headers: _Headers) -> JSONResponse | None:
+        length = headers.get(b"content-length", b"0")
+        if not length.isdigit() or int(length) > LARGEST_BODY:
+            return _answer(413, f"The body exceeds {LARGEST_BODY} bytes")
+        if self._under_way[caller.digest] >= MOST_REQUESTS_OF_ONE:
+            return _answer(429, f"This token has {MOST_REQUESTS_OF_ONE} requests under way already")
         return None
 
 
 @lru_cache(maxsize=1024)
 def _principal(caller: Caller) -> AuthenticatedUser:
     """The caller as the transports know one: what they open answers to nobody else."""
-    return AuthenticatedUser(AccessToken(token="", client_id=repr(caller), scopes=[]))
+    name = caller.digest.hex() or caller.name
+    return AuthenticatedUser(AccessToken(token="", client_id=name, scopes=[]))
 
 
-def _token(headers: Headers) -> str | None:
-    scheme, _, token = headers.get("authorization", "").partition(" ")
+def _every(name: bytes, headers: Iterable[tuple[bytes, bytes]]) -> list[str]:
+    return [value.decode("latin-1") for key, value in headers if key == name]
+
+
+def _token(headers: _Headers) -> str | None:
+    scheme, _, token = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
     if scheme.casefold() == "bearer" and token.strip():
         return token.strip()
-    return headers.get("x-api-key")
+    other = headers.get(b"x-api-key")
+    return other.decode("latin-1") if other is not None else None
 
 
 def _answer(status: int, detail: str, hint: str = "") -> JSONResponse:
-    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
+    # who has no token has no use for the connection either
+    headers = {"WWW-Authenticate": "Bearer", "Connection": "close"} if status == 401 else {}
     body = {"detail": detail, **({"hint": hint} if hint else {})}
     return JSONResponse(body, status, headers)
 
 
-def _patient_for_a_while(receive: Receive) -> Receive:
-    """Do not wait for ever for a sender that drips; how much it sends, the transports count."""
-    whole = False
-    deadline: float | None = None
+async def _patient_for_a_while(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    """Neither wait for ever for a sender that drips, nor read for ever from one that pours."""
+    whole = answering = False
+    size, deadline, refusal = 0, 0.0, None
 
     async def read() -> Message:
-        nonlocal whole, deadline
+        nonlocal whole, size, deadline, refusal
         if whole:
             # waiting for the client to leave has no limit
             return await receive()
-        if deadline is None:
+        if not deadline:
             deadline = anyio.current_time() + BODY_TIMEOUT
         message: Message = {"type": "http.disconnect"}
-        with anyio.CancelScope(deadline=deadline):
+        with anyio.CancelScope(deadline=deadline) as reading:
             message = await receive()
+        size += len(message.get("body", b""))
         whole = not message.get("more_body", False)
-        return message
+        if reading.cancelled_caught:
+            refusal = _answer(408, f"The body did not arrive within {BODY_TIMEOUT:g} seconds")
+        elif size > LARGEST_BODY:
+            refusal = _answer(413, f"The body exceeds {LARGEST_BODY} bytes")
+        if refusal is None:
+            return message
+        if not answering:
+            # a transport that is told of a sender who left takes it for a fault, and logs one
+            given_up.cancel()
+            await anyio.lowlevel.checkpoint()
+        whole = True
+        return {"type": "http.disconnect"}
 
-    return read
+    async def write(message: Message) -> None:
+        nonlocal answering
+        answering = True
+        await send(message)
+
+    with anyio.CancelScope() as given_up:
+        await app(scope, read, write)
+    if refusal is not None and not answering:
+        refusal.headers["Connection"] = "close"
+        await refusal(scope, receive, send)
 
 
-def _not_for_ever(scope: Scope, send: Send) -> Send:
+def _not_for_ever(headers: _Headers, send: Send) -> Send:
     """Do not take the rest of a long body after the answer: the connection ends with it."""
-    headers = Headers(scope=scope)
-    if "transfer-encoding" not in headers and int(headers.get("content-length", "0")) <= LONG_BODY:
+    length = int(headers.get(b"content-length", b"0"))
+    if b"transfer-encoding" not in headers and length <= LONG_BODY:
         return send
 
     async def close_after(message: Message) -> None:

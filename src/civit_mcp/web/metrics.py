@@ -80,7 +80,7 @@ class Metrics:
         tool = tool if tool in self._tools else "unknown"
         self._calls.labels(tool, outcome).inc()
         self._seconds.labels(tool).observe(seconds)
-        if answer and answer.get("change_id") and not answer.get("dry_run"):
+        if answer and answer.get("change_id"):
             self._writes.labels(tool).inc()
 
     async def observe(self, ctx: Any, call_next: Callable[[Any], Awaitable[Any]]) -> Any:

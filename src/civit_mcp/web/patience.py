@@ -2,6 +2,8 @@
 
 uvicorn limits how long a connection may be idle between two requests, but not how long a
 request's head may take: a peer that sends a header now and then would be waited for for ever.
+Nor does it care how many connections have never asked for anything: they would fill the house,
+and nobody had to show a token for that.
 """
 
 import asyncio
@@ -11,17 +13,24 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 #: seconds from the first byte, or from the connection, to the end of the request's head
 HEAD_TIMEOUT: Final = 15.0
+#: connections that have not asked for anything yet; one more, and the oldest of them goes
+MOST_MUTE: Final = 500
 
 
 class PatientProtocol(H11Protocol):
     """h11 with an end to its patience."""
 
     _overdue: asyncio.TimerHandle | None = None
+    #: when the connection was made, by the loop's clock
+    came: float = 0.0
 
     def connection_made(self, transport: Any) -> None:
         """Expect a request from now on."""
         super().connection_made(transport)
         self._expect()
+        self.came = self.loop.time()
+        if len(self.connections) > MOST_MUTE:
+            self._make_room()
 
     def data_received(self, data: bytes) -> None:
         """Expect the rest of a head that has begun; a request that is there is expected no more."""
@@ -35,6 +44,18 @@ class PatientProtocol(H11Protocol):
         """Expect nothing of a connection that is gone."""
         self._stop_expecting()
         super().connection_lost(exc)
+
+    def _make_room(self) -> None:
+        mute = [
+            connection
+            for connection in self.connections
+            if isinstance(connection, PatientProtocol)
+            # no request has come to its end in the whole life of the connection
+            and connection.cycle is None
+            and not connection.transport.is_closing()
+        ]
+        if len(mute) > MOST_MUTE:
+            min(mute, key=lambda connection: connection.came).transport.close()
 
     def _serving(self) -> bool:
         # uvicorn sets it with the first request, whatever its annotation says

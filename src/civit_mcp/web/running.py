@@ -1,5 +1,8 @@
 """uvicorn around the app: the banner at the start, the stop within three seconds."""
 
+import asyncio
+import logging
+import os
 import sys
 from typing import Final
 
@@ -13,10 +16,11 @@ from civit_mcp.web.access import Access
 from civit_mcp.web.app import create_app
 from civit_mcp.web.gate import Places, origins_of
 from civit_mcp.web.patience import PatientProtocol
-from civit_mcp.web.sessions import Held
 
-#: seconds that open streams get when the server is told to stop
-GRACE: Final = 2
+#: seconds that requests get to be answered when the server is told to stop
+GRACE: Final = 1.0
+#: seconds until connections are cut that would not end even then
+_CUT: Final = 2
 #: requests at once, streams among them; more are answered 503
 MOST_CONNECTIONS: Final = 2000
 
@@ -43,7 +47,7 @@ def serve(server: CivitServer, *, host: str, port: int, no_auth: bool) -> int:
     places = Places(hosts, origins_of(settings.allowed_origins), local=local)
     app = create_app(server, access, places)
     config = configured(app, host=host, port=port, log_level=settings.log_level)
-    running = _Announced(config, access, places, app.state.held)
+    running = _Announced(config, access, places, app)
     running.run()
     return 0 if running.started else 1
 
@@ -54,10 +58,15 @@ def configured(app: Starlette, *, host: str, port: int, log_level: LogLevel) -> 
         app,
         host=host,
         port=port,
-        log_level=log_level.lower(),
+        # a start that fails is a failure, not an app without a start
+        lifespan="on",
+        # what strangers send is no news, unless the operator looks for it
+        log_level="error" if log_level == "WARNING" else log_level.lower(),
         access_log=False,
+        # who a peer says it speaks for is nobody's business here; uvicorn would believe it
+        proxy_headers=False,
         server_header=False,
-        timeout_graceful_shutdown=GRACE,
+        timeout_graceful_shutdown=_CUT,
         timeout_keep_alive=30,
         limit_concurrency=MOST_CONNECTIONS,
         h11_max_incomplete_event_size=64 * 1024,
@@ -66,21 +75,52 @@ def configured(app: Starlette, *, host: str, port: int, log_level: LogLevel) -> 
     )
 
 
+def _no_bare_fault(record: logging.LogRecord) -> bool:
+    return not isinstance(record.msg, OSError)
+
+
+def _reason(fault: OSError) -> str:
+    """A short one: asyncio's own repeats the address, and a name of nobody has no number."""
+    number = fault.errno or 0
+    return os.strerror(number) if number > 0 else str(fault.strerror or fault)
+
+
 class _Announced(uvicorn.Server):
     """Prints where it is once it really listens."""
 
-    def __init__(self, config: uvicorn.Config, access: Access, places: Places, held: Held) -> None:
+    def __init__(
+        self, config: uvicorn.Config, access: Access, places: Places, app: Starlette
+    ) -> None:
         super().__init__(config)
         self._access = access
         self._places = places
-        self._held = held
+        self._app = app
 
     async def shutdown(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
-        self._held.end_streams()
+        # that a caller who is cut off cannot be told so is no news
+        logging.getLogger("mcp.shared.jsonrpc_dispatcher").setLevel(logging.ERROR)
+        self._app.state.held.end_streams()
+        ending = asyncio.get_running_loop().call_later(GRACE, self._app.state.under_way.end)
         await super().shutdown(sockets)  # type: ignore[arg-type]
+        ending.cancel()
 
     async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
-        await super().startup(sockets)  # type: ignore[arg-type]
+        log = logging.getLogger("uvicorn.error")
+        # it would log why it cannot listen, and leave with a code of its own
+        log.addFilter(_no_bare_fault)
+        try:
+            await super().startup(sockets)  # type: ignore[arg-type]
+        except SystemExit as leaving:
+            fault = leaving.__context__
+            if not isinstance(fault, OSError):
+                raise
+            raise NotConfigured(
+                f"port {self.config.port} of '{self.config.host}' cannot be listened on"
+                f" ({_reason(fault)})",
+                "choose another with --port or --host; --port 0 takes a free one",
+            ) from None
+        finally:
+            log.removeFilter(_no_bare_fault)
         if not self.started:
             return
         host, port = self.servers[0].sockets[0].getsockname()[:2]

@@ -9,7 +9,7 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Iterator
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Literal
 
 import anyio
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
@@ -18,6 +18,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from civit_mcp.app import CALLER_KEY
+from civit_mcp.web.calls import one_more
 from civit_mcp.web.endings import OneAnswer
 
 HEADER: Final = "mcp-session-id"
@@ -29,6 +30,7 @@ MOST_OF_ONE: Final = 250
 #: open streams of all tokens together, and of one of them
 MOST_STREAMS: Final = 1000
 MOST_STREAMS_OF_ONE: Final = 250
+_Opened = Literal["session", "stream"]
 
 
 @dataclass(slots=True)
@@ -62,13 +64,14 @@ class Held:
 
     async def stream(self, owner: object, serve: Awaitable[None]) -> bool:
         """Serve a stream; whether it was ended before its time."""
-        with _one_more(self.streams, owner), anyio.CancelScope() as end:
+        with one_more(self.streams, owner), anyio.CancelScope() as end:
             self._ends.add(end)
             try:
                 await serve
             finally:
                 self._ends.discard(end)
-        return end.cancelled_caught
+        # a transport may end quietly when it is cancelled
+        return end.cancel_called
 
     def end_streams(self) -> None:
         """End every stream now. Nobody else would: a listener may listen for ever."""
@@ -101,7 +104,8 @@ class Sessions:
         headers = Headers(scope=scope)
         owner = scope.get("state", {}).get(CALLER_KEY)
         known = self._held.known.get(headers.get(HEADER, ""))
-        refusal = self._refuse(scope, headers, owner, known)
+        opens = self._opened_by(scope, headers)
+        refusal = self._refuse(scope, opens, owner, known)
         if refusal is not None:
             await refusal(scope, receive, send)
             return
@@ -110,10 +114,10 @@ class Sessions:
                 counted.enter_context(_in_use(known))
             opening = contextlib.ExitStack()
             counted.enter_context(opening)
-            if self._opens_session(scope, headers):
-                opening.enter_context(_one_more(self._held.opening, owner))
+            if opens == "session":
+                opening.enter_context(one_more(self._held.opening, owner))
             watched = self._watched(scope, headers, owner, send, opening)
-            if not self._opens_stream(scope, headers):
+            if opens != "stream":
                 await self._app(scope, receive, watched)
                 return
             answer = OneAnswer(watched)
@@ -121,20 +125,21 @@ class Sessions:
                 await answer.end()
 
     def _refuse(
-        self, scope: Scope, headers: Headers, owner: object, known: _Session | None
+        self, scope: Scope, opens: _Opened | None, owner: object, known: _Session | None
     ) -> JSONResponse | None:
         if scope["method"] == "HEAD":
             # a stream has no head without a body, though routes for GET take HEAD as well
-            return JSONResponse({"detail": "Method Not Allowed"}, 405, {"Allow": "GET"})
+            allowed = "GET, POST, DELETE" if scope["path"] == self._path else "GET"
+            return JSONResponse({"detail": "Method Not Allowed"}, 405, {"Allow": allowed})
         if known is not None and known.owner != owner:
             # not 403: whether another token has such a session is nobody's business
             return JSONResponse({"detail": "Session not found"}, 404)
-        if self._opens_stream(scope, headers):
+        if opens == "stream":
             if self._held.streams[owner] >= MOST_STREAMS_OF_ONE:
                 return JSONResponse({"detail": "This token has too many open streams"}, 429)
             if self._held.streams.total() >= MOST_STREAMS:
                 return JSONResponse({"detail": "Too many open streams"}, 503)
-        if self._opens_session(scope, headers):
+        if opens == "session":
             if self._held.sessions_of(owner) >= MOST_OF_ONE:
                 return JSONResponse({"detail": "This token has too many open sessions"}, 429)
             # the transport would refuse too, with a line in the log for each
@@ -142,18 +147,17 @@ class Sessions:
                 return JSONResponse({"detail": "Too many open sessions"}, 503)
         return None
 
-    def _opens_stream(self, scope: Scope, headers: Headers) -> bool:
+    def _opened_by(self, scope: Scope, headers: Headers) -> _Opened | None:
+        """What the transport makes of a request, if it makes something that stays."""
         if scope["method"] == "GET":
-            return True
-        # the transport refuses a request whose header and body name different methods
-        return headers.get("mcp-method") == "subscriptions/listen"
-
-    def _opens_session(self, scope: Scope, headers: Headers) -> bool:
-        version = headers.get("mcp-protocol-version")
-        older = version is None or version in HANDSHAKE_PROTOCOL_VERSIONS
-        if self._opens_stream(scope, headers) or scope["path"] != self._path:
-            return False
-        return older and headers.get(HEADER) is None
+            return "stream"
+        if scope["path"] != self._path:
+            return None
+        if headers.get("mcp-protocol-version") in (None, *HANDSHAKE_PROTOCOL_VERSIONS):
+            # what else the headers say, the older eras do not look at
+            return "session" if headers.get(HEADER) is None else None
+        # of the modern era, in which a request whose header names another method is refused
+        return "stream" if headers.get("mcp-method") == "subscriptions/listen" else None
 
     def _watched(
         self,
@@ -170,9 +174,12 @@ class Sessions:
                 opened = MutableHeaders(scope=message).get(HEADER)
                 # from here on it is open or refused, so it is not counted twice
                 opening.close()
-                if scope["method"] == "DELETE" and asked is not None:
+                if message["status"] >= 400:
+                    # refused, so nothing was opened, and what was to be ended goes on
+                    pass
+                elif scope["method"] == "DELETE" and asked is not None:
                     known.pop(asked, None)
-                elif opened is not None and opened not in known and message["status"] < 400:
+                elif opened is not None and opened not in known:
                     known[opened] = _Session(owner)
             await send(message)
 
@@ -187,14 +194,3 @@ def _in_use(session: _Session) -> Iterator[None]:
     finally:
         session.busy -= 1
         session.seen = time.monotonic()
-
-
-@contextlib.contextmanager
-def _one_more(counts: Counter[object], owner: object) -> Iterator[None]:
-    counts[owner] += 1
-    try:
-        yield
-    finally:
-        counts[owner] -= 1
-        if not counts[owner]:
-            del counts[owner]

@@ -9,6 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
+import anyio
 from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -60,7 +61,7 @@ def _coded(server: CivitServer, tool: str, handler: Handler, on_call: OnCall | N
                 outcome = error.code
                 return _refusal(error, 403)
             with server.app.serving(request):
-                response, wrote = await handler(request)
+                response, wrote = await _while_there(request, handler)
             outcome = "answered" if response.status_code < 400 else "bad_reference"
         except CivitError as error:
             outcome = error.code
@@ -76,6 +77,31 @@ def _coded(server: CivitServer, tool: str, handler: Handler, on_call: OnCall | N
         return response
 
     return answer
+
+
+async def _while_there(request: Request, handler: Handler) -> Answered:
+    """Answer for as long as the caller waits; a write that has begun is brought to its end."""
+    if request.method != "GET":
+        return await handler(request)
+    # nobody reads this one
+    answered: Answered = Response(status_code=499), {}
+    refused: CivitError | None = None
+
+    async def leave() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+        group.cancel_scope.cancel()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(leave)
+        try:
+            answered = await handler(request)
+        except CivitError as error:
+            refused = error
+        group.cancel_scope.cancel()
+    if refused is not None:
+        raise refused
+    return answered
 
 
 def _refusal(error: CivitError, status: int) -> Response:

@@ -6,7 +6,7 @@ from typing import Any, Final, NoReturn, TypeVar
 import anyio
 
 from civit_mcp.civitai.envelope import Opened, encode_input, unwrap
-from civit_mcp.civitai.faults import error_of_status, quoted
+from civit_mcp.civitai.faults import error_of_status
 from civit_mcp.civitai.jsontext import NotJson
 from civit_mcp.civitai.queries import Params
 from civit_mcp.civitai.seam import Call
@@ -14,6 +14,7 @@ from civit_mcp.civitai.transport import Transport
 from civit_mcp.errors import BadReference, NotFound, UpstreamChanged
 from civit_mcp.models.ids import MAX_ID
 from civit_mcp.models.records import Json
+from civit_mcp.text import quoted
 
 T = TypeVar("T")
 K = TypeVar("K")
