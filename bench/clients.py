@@ -103,24 +103,29 @@ async def stdio(command: tuple[str, ...], env: Mapping[str, str]) -> AsyncIterat
 class _Wire:
     """One kept-alive HTTP/1.1 connection."""
 
-    def __init__(
-        self, host: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
-        self._host = host
-        self._reader = reader
-        self._writer = writer
+    def __init__(self, address: str) -> None:
+        parts = urlsplit(address)
+        self._host = parts.netloc
+        self._place = (parts.hostname, parts.port)
 
     @classmethod
     async def to(cls, address: str) -> "_Wire":
-        parts = urlsplit(address)
-        streams = await asyncio.open_connection(parts.hostname, parts.port, limit=_LIMIT)
-        return cls(parts.netloc, *streams)
+        wire = cls(address)
+        await wire._open()
+        return wire
+
+    async def _open(self) -> None:
+        self._reader, self._writer = await asyncio.open_connection(*self._place, limit=_LIMIT)
 
     def close(self) -> None:
         self._writer.close()
 
     async def send(self, verb: str, path: str, headers: str, body: bytes = b"") -> dict[str, str]:
         """Send a request; gives the head of its answer, the status under an empty name."""
+        if self._reader.at_eof():
+            # servers hang up on who has been silent for long, as a bench is during others' turns
+            self._writer.close()
+            await self._open()
         head = f"{verb} {path} HTTP/1.1\r\nHost: {self._host}\r\n{headers}"
         if body:
             head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"

@@ -225,7 +225,7 @@ def test_the_two_commands_need_nothing_but_python_pip_and_git() -> None:
         steps = [shlex.split(step)[0] for step in command(name).split("&&")]
         assert all(step == "python3" or step.startswith(".venv/bin/") for step in steps)
     assert ".venv/bin/civit-mcp demo" in command("demo")
-    assert command("tests").endswith(".venv/bin/pytest")
+    assert ".venv/bin/pytest -n auto " in command("tests")
 
 
 def test_ci_runs_the_commands_as_they_are_printed() -> None:

@@ -28,6 +28,9 @@ def short(value: object) -> str | None:
     """Name a test case; a megabyte is no name."""
     if isinstance(value, int) and abs(value) > 10**20:
         return "huge"
+    if type(value) is object:
+        # its own name has an address in it
+        return "object"
     return ascii(value)[:60]
 
 
