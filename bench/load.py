@@ -73,7 +73,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="fewer calls, rougher figures")
     parser.add_argument("--tools", nargs="*", default=list(WARM), choices=list(WARM))
     options = parser.parse_args()
-    calls, rounds = (400, 3) if options.quick else (2000, 7)
+    calls, rounds = (400, 3) if options.quick else (1000, 5)
     print("| transport | at once | tool | civit-mcp | `echo` | rate | p99 |\n" + "|---" * 7 + "|")
     with tempfile.TemporaryDirectory() as folder, stand_in(latency_ms=0) as url:
         env = {

@@ -63,7 +63,7 @@ class LiveCatalog:
 
     async def subscribe(self, session: ServerSession, uri: str) -> None:
         """Subscribe a client of an older revision; doing it again changes nothing."""
-        connection = _connection_of(session)
+        connection = connection_of(session)
         subscriber = self._subscribers.get(connection)
         uris = _catalog_uris([uri]) | (subscriber.uris if subscriber is not None else set())
         _must_fit(uris)
@@ -75,7 +75,7 @@ class LiveCatalog:
 
     def unsubscribe(self, session: ServerSession, uri: str) -> None:
         """Take one subscription back; one that never was is no error."""
-        subscriber = self._subscribers.get(_connection_of(session))
+        subscriber = self._subscribers.get(connection_of(session))
         if subscriber is not None:
             subscriber.uris.discard(uri)
 
@@ -141,7 +141,7 @@ class _Subscriber:
     uris: set[str] = field(default_factory=set)
 
 
-def _connection_of(session: ServerSession) -> Connection:
+def connection_of(session: ServerSession) -> Connection:
     """The SDK makes a session per request; what lives on is the connection behind it."""
     return session._connection  # noqa: SLF001 - it has no public name
 

@@ -13,6 +13,7 @@ from civit_mcp.app.callers import (
     caller_of,
     current_caller,
 )
+from civit_mcp.app.clients import can_ask
 from civit_mcp.app.server import CivitServer
 from civit_mcp.app.state import App, Ctx, desk_of
 from civit_mcp.app.tool import DEFAULT_TOOLSETS, TOOLSETS, Tool, Toolset, chosen_toolsets
@@ -30,6 +31,7 @@ __all__ = [
     "announce_change",
     "audit_write",
     "caller_of",
+    "can_ask",
     "chosen_toolsets",
     "current_caller",
     "desk_of",

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from mcp import MCPError
 from mcp.server import MCPServer
+from mcp.server.context import ServerMiddleware
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import (
     ResourceError,
@@ -26,6 +27,7 @@ from mcp.types import (
 from mcp.types import Tool as ListedTool
 from pydantic import ValidationError
 
+from civit_mcp.app.again import GivenAgain
 from civit_mcp.app.callers import Caller, audit_write, caller_of, current_caller
 from civit_mcp.app.schema import OUTPUT_NOISE, lean_schema
 from civit_mcp.app.state import App
@@ -69,7 +71,7 @@ class CivitServer(MCPServer[App]):
         self.on_settled: Callable[[], None] | None = None
         super().__init__(
             lifespan=self._lifespan,
-            middleware=[self._observe],
+            middleware=[self._observe, GivenAgain(app, self._may_give_again)],
             subscriptions=self.live.bus,
             **options,
         )
@@ -136,6 +138,14 @@ class CivitServer(MCPServer[App]):
         finally:
             current_caller.reset(calling)
             self._greeted.set()
+
+    def add_middleware(self, middleware: ServerMiddleware[Any]) -> None:
+        """Put something around every request of a known caller, answered before or not."""
+        self.middleware.insert(-1, middleware)
+
+    def _may_give_again(self, name: str) -> bool:
+        tool, caller = self._offered.get(name), current_caller.get()
+        return tool is not None and tool.replayable and (caller is None or caller.may_see(tool))
 
     def _catalog_state(self) -> object:
         return self.app.desk.catalog.fingerprint()

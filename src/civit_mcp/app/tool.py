@@ -12,7 +12,6 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json
 
 from civit_mcp.errors import BadReference, CivitError, NotConfigured
-from civit_mcp.grounds import grounds_collected
 
 logger = logging.getLogger(__name__)
 
@@ -20,8 +19,6 @@ Toolset = Literal["core", "catalog", "workflow", "browse", "files", "account"]
 TOOLSETS: Final[tuple[Toolset, ...]] = (
     "core", "catalog", "workflow", "browse", "files", "account",
 )  # fmt: skip
-#: a question that carries an answer already need not be remembered
-_LONGEST_QUESTION: Final = 4000
 DEFAULT_TOOLSETS: Final[frozenset[Toolset]] = frozenset({"core", "catalog", "workflow"})
 
 
@@ -93,19 +90,12 @@ def as_mcp(tool: Tool) -> Callable[..., Awaitable[CallToolResult]]:
 
     @functools.wraps(tool.run)
     async def call(**arguments: Any) -> CallToolResult:
-        if not tool.replayable:
-            return await _worked_out(tool, arguments)
-        question = repr([tool.name, *((k, v) for k, v in arguments.items() if k != "ctx")])
-        if len(question) > _LONGEST_QUESTION:
-            return await _worked_out(tool, arguments)
-        kept = arguments["ctx"].request_context.lifespan_context.desk_now().answered
-        again: CallToolResult | None = await kept.again(question)
-        if again is not None:
-            return again
-        with grounds_collected() as grounds:
-            result = await _worked_out(tool, arguments)
-        kept.keep(question, result, size=len(question) + _size_of(result), grounds=grounds)
-        return result
+        # the client is loaded by the first call, so that the server is up sooner
+        from civit_mcp.civitai import answers_observed
+
+        with answers_observed() as seen:
+            answer = await tool.run(**arguments)
+        return result_of(with_note(answer, seen.note()))
 
     call.__annotations__ = {**hints, "return": CallToolResult}
     signature = inspect.signature(tool.run)
@@ -114,19 +104,6 @@ def as_mcp(tool: Tool) -> Callable[..., Awaitable[CallToolResult]]:
         parameters=parameters, return_annotation=CallToolResult
     )
     return call
-
-
-async def _worked_out(tool: Tool, arguments: dict[str, Any]) -> CallToolResult:
-    # the client is loaded by the first call, so that the server is up sooner
-    from civit_mcp.civitai import answers_observed
-
-    with answers_observed() as seen:
-        answer = await tool.run(**arguments)
-    return result_of(with_note(answer, seen.note()))
-
-
-def _size_of(result: CallToolResult) -> int:
-    return sum(len(part.text) for part in result.content if isinstance(part, TextContent))
 
 
 def with_note(answer: BaseModel, note: str | None) -> BaseModel:

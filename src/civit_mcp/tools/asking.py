@@ -19,9 +19,10 @@ from mcp.server.mcpserver import (
 )
 from pydantic import AfterValidator, BaseModel, Field, WithJsonSchema, create_model
 
-from civit_mcp.app import Ctx, desk_of
+from civit_mcp.app import Ctx, can_ask, desk_of
 from civit_mcp.app.tool import with_note
 from civit_mcp.errors import BadReference
+from civit_mcp.grounds import current_grounds
 from civit_mcp.models.catalogued import AddAnswer
 from civit_mcp.models.levels import LEVELS, Level
 from civit_mcp.tools.arguments import Ref, was_said
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
 S = TypeVar("S", "ModelSearch", "ImageSearch")
 A = TypeVar("A", bound=BaseModel)
 
-#: a question is part of a result, and no longer a request of its own, since this revision
-_IN_ROUNDS: Final = "2026-07-28"
 #: choices have their titles beside them since this revision; before, in a list of their own
 _TITLED: Final = "2025-11-25"
 _LEVEL_NAMES: Final[Mapping[Level, str]] = {
@@ -53,19 +52,10 @@ class Picked(BaseModel):
 Outcome = ElicitationResult[Any]
 
 
-def can_ask(ctx: Ctx) -> bool:
-    """Whether the client shows forms, and there is a way to send it one."""
-    capabilities = ctx.client_capabilities
-    asking = capabilities.elicitation if capabilities is not None else None
-    if asking is None or (asking.form is None and asking.url is not None):
-        return False
-    return (ctx.protocol_version or "") >= _IN_ROUNDS or ctx.session.can_send_request
-
-
 @contextmanager
 def one_question(ctx: Ctx) -> Iterator[None]:
     """What looks for a question, and what is done with its answer, ask CivitAI once together."""
-    if not can_ask(ctx):
+    if not can_ask(ctx.session):
         yield
         return
     from civit_mcp.civitai import answers_held
@@ -76,6 +66,10 @@ def one_question(ctx: Ctx) -> Iterator[None]:
 
 def _question(ctx: Ctx, message: str, title: str, options: Mapping[str, str]) -> Elicit[Picked]:
     """Ask for one of the options, given by value and title; the first is offered as the usual."""
+    grounds = current_grounds()
+    if grounds is not None:
+        # a person may choose otherwise the next time
+        grounds.give_up()
     words = list(options)
     shape: dict[str, Any] = {"type": "string", "title": title}
     if (ctx.protocol_version or "") >= _TITLED:
@@ -107,7 +101,9 @@ async def which_file(
     ctx: Ctx, version_id: Ref | None, file_id: int | None, version_ids: list[Ref], dry_run: bool
 ) -> Elicit[Picked] | None:
     """Ask which file of a version is meant, if an add could mean several."""
-    if version_id is None or version_ids or file_id is not None or dry_run or not can_ask(ctx):
+    if version_id is None or version_ids or file_id is not None or dry_run:
+        return None
+    if not can_ask(ctx.session):
         return None
     from civit_mcp.usecases.choosing import files_to_choose
 
@@ -155,7 +151,7 @@ async def level_above_usual(
 
     An answer that leaves nothing to ask is given as it is, so that it is looked up once.
     """
-    if was_said(max_level) or not can_ask(ctx):
+    if was_said(max_level) or not can_ask(ctx.session):
         return None
     from civit_mcp.civitai import answers_observed
 

@@ -37,14 +37,14 @@ def create_app(server: CivitServer, access: Access, places: Places) -> Starlette
     )
     legacy = server.sse_app(max_request_body_size=LARGEST_BODY, transport_security=_CHECKED)
     access.warn_of_idle_limits(chosen_toolsets(server.app.settings.toolsets))
-    server.middleware.append(Calls())
+    server.add_middleware(Calls())
     held, under_way = Held(), UnderWay()
     metrics = None
     if server.app.settings.metrics:
         from civit_mcp.web.metrics import Metrics
 
         metrics = Metrics(held, server.tool_names)
-        server.middleware.append(metrics.observe)
+        server.add_middleware(metrics.observe)
         server.app.listener = metrics
     own: list[BaseRoute] = [
         Route("/healthz", _healthy, methods=["GET"]),

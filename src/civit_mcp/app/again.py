@@ -1,0 +1,87 @@
+"""Answers given again in the very form in which they went over the wire.
+
+What a replayable tool answered is kept together with what it rests on. Asked the same again, it
+is given again for as long as all of that is as it was: quicker than working it out, checking it
+against its schema and writing it out anew, and just as true.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import ExitStack
+from typing import Any, Final
+
+from mcp.server.context import ServerRequestContext
+from mcp_types.methods import validate_client_request
+from pydantic import ValidationError
+
+from civit_mcp.app.clients import can_ask
+from civit_mcp.app.state import App
+from civit_mcp.errors import CivitError
+from civit_mcp.grounds import grounds_collected
+from civit_mcp.live import connection_of
+
+#: a question that carries an answer already need not be remembered
+_LONGEST_QUESTION: Final = 4000
+#: what else a call may carry says how it goes on, not what it asks
+_OF_A_QUESTION: Final = frozenset({"name", "arguments", "_meta"})
+
+
+class GivenAgain:
+    """Middleware of the MCP server, inside whatever counts calls or knows the caller."""
+
+    def __init__(self, app: App, may_give_again: Callable[[str], bool]) -> None:
+        """Take what holds the answers, and whether a tool's may be given to who is calling."""
+        self._app = app
+        self._may_give_again = may_give_again
+
+    async def __call__(
+        self,
+        ctx: ServerRequestContext[Any, Any],
+        call_next: Callable[[Any], Awaitable[Any]],
+    ) -> Any:
+        """Answer as before, or have the question answered."""
+        question = self._question(ctx)
+        if question is None:
+            return await call_next(ctx)
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(self._app.serving(ctx.request))
+                kept = self._app.desk_now().answered
+            except CivitError:
+                # whoever answers refuses, in the form that refusals have
+                return await call_next(ctx)
+            answer = await kept.again(question)
+            if answer is not None:
+                return answer
+            with grounds_collected() as grounds:
+                answer = await call_next(ctx)
+            if _is_an_answer(answer):
+                kept.keep(question, answer, size=len(question) + _size_of(answer), grounds=grounds)
+            return answer
+
+    def _question(self, ctx: ServerRequestContext[Any, Any]) -> str | None:
+        """What is asked, told apart from all that would be answered otherwise; None: ask on."""
+        params = ctx.params
+        if ctx.method != "tools/call" or params is None or params.keys() - _OF_A_QUESTION:
+            return None
+        name = params.get("name")
+        if not isinstance(name, str) or not self._may_give_again(name):
+            return None
+        try:
+            # before it the SDK refuses every call, and what is malformed it refuses always
+            greeted = connection_of(ctx.session).initialize_accepted
+            validate_client_request(ctx.method, ctx.protocol_version, params)
+            question = repr(
+                (ctx.protocol_version, can_ask(ctx.session), name, params.get("arguments"))
+            )
+        except (KeyError, ValidationError, RecursionError):
+            return None
+        return question if greeted and len(question) <= _LONGEST_QUESTION else None
+
+
+def _is_an_answer(answer: Mapping[str, Any]) -> bool:
+    """Not a refusal, and no question to the client either."""
+    return not answer.get("isError") and answer.get("resultType", "complete") == "complete"
+
+
+def _size_of(answer: Mapping[str, Any]) -> int:
+    return sum(len(part.get("text", "")) for part in answer["content"])
