@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.clients import OVER_HTTP, Call, checked, stdio
-from bench.run import fill_catalog, stand_in
+from bench.run import home_in, stand_in
 from bench.wire import BARE, OURS
 from civit_mcp.sandbox.world import DEMO_CHECKPOINT_VERSION, DEMO_IMAGE
 
@@ -79,11 +79,9 @@ def main() -> None:
         env = {
             **os.environ,
             "CIVITAI_API_URL": url,
-            "CIVIT_MCP_CATALOG_DIR": f"{folder}/catalog",
-            "CIVIT_MCP_CACHE_DIR": f"{folder}/cache",
+            **home_in(Path(folder)),
             "CIVIT_MCP_TOKEN": TOKEN,
         }
-        fill_catalog(Path(folder) / "catalog")
         asyncio.run(_over_stdio(env, options.tools, calls, rounds))
         for name in OVER_HTTP:
             with ExitStack() as stack:

@@ -30,11 +30,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="fewer runs, rougher figures")
     quick = parser.parse_args().quick
     with tempfile.TemporaryDirectory() as folder:
-        env = {
-            **os.environ,
-            "CIVIT_MCP_CATALOG_DIR": f"{folder}/catalog",
-            "CIVIT_MCP_CACHE_DIR": f"{folder}/cache",
-        }
+        env = {**os.environ, **home_in(Path(folder))}
         rows = [
             start_up(env, runs=5 if quick else 15),
             cold_generation_data(env, runs=3 if quick else 9),
@@ -114,8 +110,7 @@ def _one_by_one(url: str, addresses: list[str]) -> None:
 
 
 def warm_calls(env: dict[str, str], *, calls: int) -> tuple[str, ...]:
-    """Calls per second of `list_catalog` on a catalog of fifty, beside an echo tool."""
-    fill_catalog(Path(env["CIVIT_MCP_CATALOG_DIR"]))
+    """Calls per second of `list_catalog`, a page of twenty entries, beside an echo tool."""
     ours = _rate(OURS, env, "list_catalog", {}, calls)
     echo = _rate(BARE, env, "echo", {"text": "x" * 200}, calls)
     return (
@@ -126,12 +121,13 @@ def warm_calls(env: dict[str, str], *, calls: int) -> tuple[str, ...]:
     )
 
 
-def fill_catalog(folder: Path) -> None:
-    """Write a catalog of fifty LoRAs."""
+def home_in(folder: Path) -> dict[str, str]:
+    """Lay out a user's home, with fifty LoRAs in the catalog, half of them on the disk."""
+    names = [f"entry_{n}.safetensors" for n in range(50)]
     entries = [
         {
             "name": f"Entry {n} v1 [SDXL 1.0 FP16]",
-            "file": f"entry_{n}.safetensors",
+            "file": name,
             "dest": "loras",
             "source": "civitai",
             "civitai_version_id": 1000 + n,
@@ -139,12 +135,20 @@ def fill_catalog(folder: Path) -> None:
             "base_model": "SDXL 1.0",
             "tags": [],
         }
-        for n in range(50)
+        for n, name in enumerate(names)
     ]
     category = {"id": "loras", "name": "LoRAs", "models": entries}
-    folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps({"version": 1, "date": "", "categories": [category]}, indent=2)
-    (folder / "models.json").write_text(text, "utf-8")
+    (folder / "catalog").mkdir()
+    (folder / "catalog" / "models.json").write_text(text, "utf-8")
+    (folder / "models" / "loras").mkdir(parents=True)
+    for name in names[::2]:
+        (folder / "models" / "loras" / name).write_bytes(b"weights")
+    return {
+        "CIVIT_MCP_CATALOG_DIR": str(folder / "catalog"),
+        "CIVIT_MCP_CACHE_DIR": str(folder / "cache"),
+        "CIVIT_MCP_MODELS_ROOT": str(folder / "models"),
+    }
 
 
 def _rate(

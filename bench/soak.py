@@ -20,7 +20,7 @@ from typing import Any
 
 from bench.clients import OVER_HTTP, Call
 from bench.load import TOKEN, our_http_server
-from bench.run import fill_catalog, stand_in
+from bench.run import home_in, stand_in
 from civit_mcp.sandbox import world
 
 CLIENTS = 32
@@ -66,12 +66,10 @@ def soak(*, seconds: float, settle: float, told: bool = False) -> Soaked:
         env = {
             **os.environ,
             "CIVITAI_API_URL": url,
-            "CIVIT_MCP_CATALOG_DIR": f"{folder}/catalog",
-            "CIVIT_MCP_CACHE_DIR": f"{folder}/cache",
+            **home_in(Path(folder)),
             "CIVIT_MCP_TOOLSETS": "all",
             "CIVIT_MCP_TOKEN": TOKEN,
         }
-        fill_catalog(Path(folder) / "catalog")
         with our_http_server(env) as (base, pid):
             return asyncio.run(_soak(base, pid, seconds, settle, told=told))
 

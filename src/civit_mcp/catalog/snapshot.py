@@ -9,7 +9,7 @@ from pathlib import Path
 from civit_mcp.catalog.change import NAMES, Change
 from civit_mcp.catalog.document import Document
 from civit_mcp.catalog.naming import stem_key
-from civit_mcp.catalog.presence import Roots
+from civit_mcp.catalog.presence import Roots, is_model
 from civit_mcp.catalog.table import Entry, Table, id_text, text_of
 from civit_mcp.grounds import current_grounds
 from civit_mcp.models.catalogued import CatalogName
@@ -141,7 +141,9 @@ class Snapshot:
         there = roots.find(dest, file) is not None
         grounds = current_grounds()
         if grounds is not None:
-            grounds.add(lambda: (roots.find(dest, file) is not None) is there, on_disk=True)
+            # they follow from the names and from `roots`, which is a ground of its own
+            places = tuple(roots.places(dest, file))
+            grounds.add(lambda: any(map(is_model, places)) is there, on_disk=True)
         return "present" if there else "missing"
 
     def recognizer(self) -> Callable[["Snapshot"], bool]:
