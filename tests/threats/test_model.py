@@ -72,11 +72,11 @@ MODEL: Final = (
     ),
     Threat(
         "peer", "drips (slow loris): a head, a body, or nothing at all on many connections",
-        "deadlines for head and body; the oldest mute connection makes room",
+        "deadlines for head and body; the oldest connection without a token makes room",
         ("test_senders_that_drip_do_not_keep_others_waiting",
          "test_a_head_that_never_ends_is_hung_up_on",
          "test_a_body_that_drips_is_given_up_at_one_deadline",
-         "test_connections_that_say_nothing_make_room_for_others",
+         "test_connections_without_a_token_make_room_for_others",
          "test_who_is_refused_keeps_no_connection"),
     ),
     Threat(
@@ -170,6 +170,11 @@ MODEL: Final = (
          "test_an_end_of_a_session_that_is_refused_makes_no_room",
          "test_asking_for_all_sessions_in_the_same_moment_gets_no_more",
          "test_sessions_that_nobody_uses_make_room"),
+    ),
+    Threat(
+        "holder", "holds connections open without using them",
+        "idle connections make room, the oldest first",
+        ("test_idle_connections_of_one_token_make_room_for_others",),
     ),
     Threat(
         "holder", "holds streams and calls open without an end",

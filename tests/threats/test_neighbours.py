@@ -1,6 +1,5 @@
 """What other programs and peers without a token can do to a server, and cannot."""
 
-import socket
 from contextlib import ExitStack
 
 import httpx
@@ -9,8 +8,8 @@ from pydantic import SecretStr
 
 from civit_mcp.config import Settings
 from civit_mcp.sandbox import world
-from civit_mcp.web import patience
-from tests.http_kit import BEARER, TOKEN, connected, served
+from civit_mcp.web import patience, running
+from tests.http_kit import BEARER, TOKEN, connected, head, initialize, served, sse_place
 
 ADD = f"/api/admin/civitai/add/{world.DEMO_LORA_VERSION}"
 
@@ -68,24 +67,59 @@ def test_who_is_refused_keeps_no_connection(guarded: Settings) -> None:
     assert answer.startswith(b"HTTP/1.1 401 ")
 
 
-def test_connections_that_say_nothing_make_room_for_others(
+REFUSED = {
+    "says nothing": b"",
+    "has no token": b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "calls another name": b"GET /healthz HTTP/1.1\r\nHost: evil.example\r\n\r\n",
+    "comes from a page": head("GET", "/healthz", "Origin: https://evil.example"),
+    "asks before a page may": (
+        b"OPTIONS /mcp HTTP/1.1\r\nHost: localhost\r\nOrigin: https://tools.example.com\r\n"
+        b"Access-Control-Request-Method: POST\r\n\r\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("said", REFUSED.values(), ids=REFUSED)
+def test_connections_without_a_token_make_room_for_others(
+    guarded: Settings, monkeypatch: pytest.MonkeyPatch, said: bytes
+) -> None:
+    monkeypatch.setattr(patience, "MOST_STRANGERS", 10)
+    monkeypatch.setattr(running, "MOST_CONNECTIONS", 20)
+    with (
+        served(guarded, origins=("https://tools.example.com",)) as base,
+        httpx.Client(base_url=base, headers=BEARER) as kept,
+        ExitStack() as stack,
+    ):
+        assert kept.get("/healthz").status_code == 200
+        for _ in range(30):
+            wire = stack.enter_context(connected(base))
+            wire.sendall(said)
+            assert not said or wire.recv(10).startswith(b"HTTP/1.1 ")
+
+        # whoever showed a token before keeps the connection, and others with one come in
+        assert kept.get("/healthz").status_code == 200
+        assert httpx.get(f"{base}/healthz", headers=BEARER).status_code == 200
+
+
+def test_idle_connections_of_one_token_make_room_for_others(
     guarded: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(patience, "MOST_MUTE", 20)
+    monkeypatch.setattr(patience, "MOST_STRANGERS", 5)
+    monkeypatch.setattr(patience, "MOST_IDLE", 10)
+    monkeypatch.setattr(running, "MOST_CONNECTIONS", 20)
     with served(guarded) as base, ExitStack() as stack:
-        mute: list[socket.socket] = [stack.enter_context(connected(base)) for _ in range(20)]
-        kept = stack.enter_context(httpx.Client(base_url=base, headers=BEARER))
-        assert kept.get("/healthz").status_code == 200
-        more = [stack.enter_context(connected(base)) for _ in range(20)]
+        stream = stack.enter_context(connected(base))
+        stream.sendall(head("GET", "/sse"))
+        place = sse_place(stream)
+        for _ in range(30):
+            wire = stack.enter_context(connected(base))
+            wire.sendall(head("GET", "/healthz"))
+            assert wire.recv(10).startswith(b"HTTP/1.1 2")
 
-        # the oldest went, and whoever asked for something before stays
-        assert [wire.recv(1) for wire in mute[:19]] == [b""] * 19
-        assert kept.get("/healthz").status_code == 200
-        more[-1].sendall(
-            b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
-            + f"Authorization: {BEARER['Authorization']}\r\n\r\n".encode()
-        )
-        assert more[-1].recv(100).startswith(b"HTTP/1.1 200 ")
+        assert httpx.get(f"{base}/healthz", headers=BEARER).status_code == 200
+        # what is in use is not idle
+        answer = httpx.post(f"{base}{place}", headers=BEARER, json=initialize())
+        assert answer.status_code == 202
 
 
 def test_peers_without_a_token_write_nothing_into_the_log(

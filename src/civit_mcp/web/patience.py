@@ -2,8 +2,8 @@
 
 uvicorn limits how long a connection may be idle between two requests, but not how long a
 request's head may take: a peer that sends a header now and then would be waited for for ever.
-Nor does it care how many connections have never asked for anything: they would fill the house,
-and nobody had to show a token for that.
+Nor does it care how many connections wait for nothing: they would fill the house, and nobody
+had to show a token for that. So those that wait make room, strangers first.
 """
 
 import asyncio
@@ -11,10 +11,15 @@ from typing import Any, Final
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from civit_mcp.app import CALLER_KEY
+
 #: seconds from the first byte, or from the connection, to the end of the request's head
 HEAD_TIMEOUT: Final = 15.0
-#: connections that have not asked for anything yet; one more, and the oldest of them goes
-MOST_MUTE: Final = 500
+#: idle connections whose last request brought no token, or that never had one; one more, and
+#: the oldest of them goes
+MOST_STRANGERS: Final = 500
+#: idle connections of everybody, likewise; a client whose connection goes makes a new one
+MOST_IDLE: Final = 1000
 
 
 class PatientProtocol(H11Protocol):
@@ -29,7 +34,7 @@ class PatientProtocol(H11Protocol):
         super().connection_made(transport)
         self._expect()
         self.came = self.loop.time()
-        if len(self.connections) > MOST_MUTE:
+        if len(self.connections) > MOST_STRANGERS:
             self._make_room()
 
     def data_received(self, data: bytes) -> None:
@@ -46,19 +51,27 @@ class PatientProtocol(H11Protocol):
         super().connection_lost(exc)
 
     def _make_room(self) -> None:
-        mute = [
+        idle = [
             connection
             for connection in self.connections
             if isinstance(connection, PatientProtocol)
-            # no request has come to its end in the whole life of the connection
-            and connection.cycle is None
+            and not connection._serving()  # noqa: SLF001 - of another of our own
             and not connection.transport.is_closing()
         ]
-        if len(mute) > MOST_MUTE:
-            min(mute, key=lambda connection: connection.came).transport.close()
+        strangers = [connection for connection in idle if not connection.was_let_in()]
+        for waiting, most in ((strangers, MOST_STRANGERS), (idle, MOST_IDLE)):
+            if len(waiting) > most:
+                min(waiting, key=lambda connection: connection.came).transport.close()
+                return
+
+    def was_let_in(self) -> bool:
+        """Whether the gate knew who sent the last request."""
+        # uvicorn sets it with the first request, whatever its annotation says
+        scope: Any = self.scope
+        return scope is not None and CALLER_KEY in scope["state"]
 
     def _serving(self) -> bool:
-        # uvicorn sets it with the first request, whatever its annotation says
+        # set like the scope
         cycle: Any = self.cycle
         return cycle is not None and not cycle.response_complete
 

@@ -21,7 +21,7 @@ from civit_mcp.web.patience import PatientProtocol
 GRACE: Final = 1.0
 #: seconds until connections are cut that would not end even then
 _CUT: Final = 2
-#: requests at once, streams among them; more are answered 503
+#: connections at once; a request on one more is answered 503. Idle ones make room before that
 MOST_CONNECTIONS: Final = 2000
 
 
