@@ -5,7 +5,9 @@ import stat
 import threading
 from pathlib import Path
 
+import anyio
 import pytest
+from filelock import FileLock
 
 from civit_mcp import files
 from civit_mcp.errors import CatalogLocked, CatalogUnreadable
@@ -136,3 +138,24 @@ def test_a_lock_that_cannot_be_made_is_refused_in_words(tmp_path: Path) -> None:
         files.locked(tmp_path / "file" / "lock", timeout=0.1),
     ):
         pytest.fail("no lock, no entry")
+
+
+@pytest.mark.parametrize("holder", ["this process", "another program"])
+async def test_a_call_that_is_cancelled_waits_for_the_lock_no_longer(
+    tmp_path: Path, holder: str
+) -> None:
+    path, waiting = tmp_path / "lock", threading.Event()
+
+    def wait() -> None:
+        waiting.set()
+        with files.locked(path, timeout=30):
+            pytest.fail("the lock was free")
+
+    with files.locked(path, timeout=1) if holder == "this process" else FileLock(path):
+        async with anyio.create_task_group() as group:
+            group.start_soon(anyio.to_thread.run_sync, wait)
+            await anyio.to_thread.run_sync(waiting.wait)
+            # one that waited on would be refused in the end, and fail here
+            group.cancel_scope.cancel()
+    with files.locked(path, timeout=0):
+        assert path.exists()

@@ -6,16 +6,18 @@ from contextlib import suppress
 import anyio
 import httpx
 import pytest
+from filelock import FileLock
 from mcp import MCPError
 
 from civit_mcp.config import Settings
 from civit_mcp.sandbox import Sandbox, world
 from tests.civitai_support import until
 from tests.client_kit import over
-from tests.http_kit import BEARER, TOKEN, start_process
+from tests.http_kit import BEARER, TOKEN, post, start_process
 from tests.test_letting_go import in_flight
 
 IMAGE = {"image_id": world.DEMO_IMAGE}
+ADD = {"version_id": world.DEMO_LORA_VERSION}
 CALLS = [("http", "auto"), ("http", "legacy"), ("sse", "auto"), ("sse", "legacy")]
 
 
@@ -78,6 +80,39 @@ async def test_a_request_over_rest_is_told_that_the_server_stops(
     assert [(answer.status_code, answer.json()) for answer in answers] == [
         (503, {"detail": "The server is stopping"})
     ]
+
+
+@pytest.mark.usefixtures("with_token")
+@pytest.mark.parametrize(("wire", "era"), [("rest", ""), *CALLS])
+async def test_a_write_that_waits_for_the_lock_does_not_hold_it_up_and_is_not_done(
+    sandbox: Sandbox, settings: Settings, wire: str, era: str
+) -> None:
+    lock = settings.catalog_dir / ".civit-mcp" / "lock"
+    lock.parent.mkdir(parents=True)
+    with FileLock(lock), start_process(settings) as process:
+        assert process.stderr is not None
+        base = process.stderr.readline().split()[2].removesuffix("/mcp")
+
+        async def add() -> None:
+            with suppress(MCPError, httpx.HTTPError, BaseExceptionGroup):
+                if wire == "rest":
+                    path = f"{base}/api/admin/civitai/add/{world.DEMO_LORA_VERSION}"
+                    assert (await post(path, BEARER)).status_code == 503
+                else:
+                    async with over(wire, base, era) as assistant:
+                        await assistant.client.call_tool("add_to_catalog", ADD)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(add)
+            await until(lambda: bool(sandbox.seen) and in_flight(sandbox) == 0)
+            process.send_signal(signal.SIGTERM)
+            await anyio.to_thread.run_sync(lambda: process.wait(timeout=3))
+            if wire != "rest":
+                group.cancel_scope.cancel()
+        rest = process.stderr.read()
+
+    assert rest == ""
+    assert not (settings.catalog_dir / "models.json").exists()
 
 
 @pytest.mark.usefixtures("with_token")

@@ -2,8 +2,7 @@
 
 A file is replaced, never rewritten: the new content is staged beside the target, brought to
 the platter, and renamed over it, so that a reader or a power cut meets the old content or
-the new one and nothing between. `Disk` holds the system calls, one method each; a test
-stands in for it to fail or to die at any of them.
+the new one. `Disk` holds the system calls; a test stands in to fail or die at any of them.
 """
 
 import errno
@@ -19,6 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+import anyio.from_thread
 from filelock import FileLock, Timeout
 
 from civit_mcp.errors import CatalogLocked, CatalogUnreadable, CivitError
@@ -26,7 +26,9 @@ from civit_mcp.errors import CatalogLocked, CatalogUnreadable, CivitError
 #: room that a staged name needs beyond its target's: a dot, a random part and the suffix
 STAGE_ROOM: Final = 24
 _STAGE_SUFFIX: Final = ".cmtmp"
+#: seconds between two looks at a lock, and at whether anybody still wants it
 _POLL: Final = 0.004
+_SLICE: Final = 0.05
 
 
 class Disk:
@@ -317,7 +319,7 @@ class _Queue:
         self._waiting: deque[threading.Lock] = deque()
         self._busy = False
 
-    def enter(self, timeout: float) -> bool:
+    def enter(self, deadline: float) -> bool:
         with self._guard:
             if not self._busy:
                 self._busy = True
@@ -326,9 +328,11 @@ class _Queue:
             turn.acquire()
             self._waiting.append(turn)
         try:
-            if turn.acquire(timeout=max(timeout, 0.0)):
-                return True
-        except BaseException:  # an interrupt must not leave a turn that nobody takes
+            while (left := deadline - time.monotonic()) > 0:
+                if turn.acquire(timeout=min(left, _SLICE)):
+                    return True
+                _go_on()
+        except BaseException:  # who leaves must not leave a turn that nobody takes
             if not self._give_up(turn):
                 self.leave()
             raise
@@ -336,10 +340,9 @@ class _Queue:
 
     def _give_up(self, turn: threading.Lock) -> bool:
         """Leave the queue; False when the turn came in this very moment."""
-        with self._guard:
-            if turn in self._waiting:
-                self._waiting.remove(turn)
-                return True
+        with self._guard, suppress(ValueError):
+            self._waiting.remove(turn)
+            return True
         return False
 
     def leave(self) -> None:
@@ -360,22 +363,21 @@ if hasattr(os, "register_at_fork"):
 def locked(path: Path, *, timeout: float) -> Iterator[None]:
     """Hold the lock file at `path` against every thread and process.
 
-    The system frees the lock of a killed holder; a soft lock, which nobody would free, is not
-    used. Raises `CatalogLocked` after `timeout`
-    seconds, `CatalogUnreadable` when the lock file cannot be made.
+    The system frees the lock of a killed holder. The thread of a cancelled call waits no longer.
+    Raises `CatalogLocked` after `timeout` seconds, `CatalogUnreadable` without a lock file.
     """
     deadline = time.monotonic() + timeout
     queue = _QUEUES.setdefault(os.path.realpath(path), _Queue())
-    if not queue.enter(timeout):
+    if not queue.enter(deadline):
         raise _still_locked(path, timeout)
     try:
+        # nobody would free the soft lock of a killed holder
         lock = FileLock(path, poll_interval=_POLL, fallback_to_soft=False)
-        try:
-            lock.acquire(timeout=max(deadline - time.monotonic(), 0.0))
-        except Timeout:
-            raise _still_locked(path, timeout) from None
-        except OSError as error:
-            raise refusal(path, "lock", error) from error
+        with explained(path, "lock"):
+            try:
+                lock.acquire(timeout=max(deadline - time.monotonic(), 0.0), cancel_check=_go_on)
+            except Timeout:
+                raise _still_locked(path, timeout) from None
         try:
             yield
         finally:
@@ -384,9 +386,15 @@ def locked(path: Path, *, timeout: float) -> Iterator[None]:
         queue.leave()
 
 
+def _go_on() -> bool:
+    """Raise in the thread of a call that was cancelled."""
+    with suppress(anyio.NoEventLoopError):
+        anyio.from_thread.check_cancelled()
+    return False
+
+
 def _still_locked(path: Path, timeout: float) -> CatalogLocked:
     return CatalogLocked(
         f"the lock '{path}' was held by another writer for {timeout:g} seconds",
-        "call again; if it stays, end the program that holds the lock (the file itself is "
-        "harmless and need not be deleted)",
+        "call again; if it stays, end the program that holds it (the file itself does no harm)",
     )
