@@ -5,7 +5,9 @@ The numbers are the real ones where that can be done in seconds, and small ones 
 
 import asyncio
 import json
+import logging
 import re
+import socket
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -24,6 +26,7 @@ from tests.civitai_support import until
 from tests.http_kit import (
     JSON,
     NEW,
+    OLD,
     OTHER,
     TOKEN,
     bearer,
@@ -32,6 +35,7 @@ from tests.http_kit import (
     everything,
     handshake,
     head,
+    heard,
     initialize,
     modern,
     running_process,
@@ -267,7 +271,7 @@ def dripping(path: str) -> bytes:
 def test_requests_that_never_end_are_counted_and_others_are_served(
     two: str, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
-    monkeypatch.setattr(gate, "MOST_REQUESTS_OF_ONE", 3)
+    monkeypatch.setattr(calls, "MOST_OF_ONE", 3)
     with ExitStack() as stack:
         for _ in range(3):
             stack.enter_context(connected(two)).sendall(dripping(path))
@@ -281,10 +285,54 @@ def test_requests_that_never_end_are_counted_and_others_are_served(
     assert "3 requests under way" in refused.json()["detail"]
 
 
+@pytest.mark.parametrize("length", ["Content-Length: 100000", "Transfer-Encoding: chunked"])
+def test_bodies_that_never_end_take_so_much_memory_and_no_more(
+    two: str, monkeypatch: pytest.MonkeyPatch, length: str
+) -> None:
+    monkeypatch.setattr(gate, "MOST_BYTES_OF_ONE", 50_000)
+    monkeypatch.setattr(gate, "MOST_BYTES", 70_000)
+    piece = b"9c40\r\n" * ("chunked" in length) + b" " * 40_000
+    with ExitStack() as stack:
+
+        def begin(token: str) -> socket.socket:
+            wire = stack.enter_context(connected(two))
+            wire.sendall(head("POST", "/mcp", length, *JSON_LINES, token=token) + piece)
+            return wire
+
+        first = begin(OTHER)
+        one_too_many = everything(begin(OTHER))
+        all_too_many = everything(begin(TOKEN))
+        first.close()
+        # what is given up takes no room
+        again, _ = heard(begin(OTHER))
+
+    assert one_too_many.startswith(b"HTTP/1.1 429 ")
+    assert all_too_many.startswith(b"HTTP/1.1 503 ")
+    assert again == b""
+
+
+@pytest.mark.parametrize("path", ["/mcp", "/messages/?session_id=0"])
+@pytest.mark.parametrize("version", [OLD, NEW])
+def test_who_leaves_in_the_middle_of_a_body_leaves_no_trace(
+    two: str, caplog: pytest.LogCaptureFixture, path: str, version: str
+) -> None:
+    begun = head(
+        "POST", path, "Content-Length: 100", *JSON_LINES, f"MCP-Protocol-Version: {version}",
+        "Mcp-Method: tools/list", token=OTHER,
+    )  # fmt: skip
+    for _ in range(3):
+        with connected(two) as wire:
+            wire.sendall(begun + b"{")
+            assert httpx.get(f"{two}/healthz", headers=bearer(OTHER)).status_code == 200
+    assert httpx.get(f"{two}/healthz", headers=bearer(OTHER)).status_code == 200
+
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
 async def test_calls_of_the_admin_routes_are_counted_as_well(
     two: str, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gate, "MOST_REQUESTS_OF_ONE", 3)
+    monkeypatch.setattr(calls, "MOST_OF_ONE", 3)
     sandbox.use("slow")
     image = f"/api/admin/civitai/image/{world.DEMO_IMAGE}"
     with ExitStack() as stack:
@@ -301,7 +349,7 @@ async def test_calls_of_the_admin_routes_are_counted_as_well(
 async def test_calls_that_hold_no_connection_are_bounded_as_well(
     two: str, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(calls, "MOST_CALLS_OF_ONE", 3)
+    monkeypatch.setattr(calls, "MOST_OF_ONE", 3)
     sandbox.use("slow")
     client = httpx.AsyncClient(base_url=two, headers=bearer(OTHER))
     with connected(two) as wire:

@@ -186,6 +186,12 @@ MODEL: Final = (
          "test_calls_that_hold_no_connection_are_bounded_as_well"),
     ),
     Threat(
+        "holder", "sends large bodies at once, or leaves in the middle of one",
+        "bytes under way are bounded, per token and for all; who leaves is forgotten",
+        ("test_bodies_that_never_end_take_so_much_memory_and_no_more",
+         "test_who_leaves_in_the_middle_of_a_body_leaves_no_trace"),
+    ),
+    Threat(
         "holder", "listens to everything, to nonsense, or without ever reading",
         "bounded subscriptions, and a deadline for who is told",
         ("test_who_never_reads_is_forgotten_and_the_others_are_told",

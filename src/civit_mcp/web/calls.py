@@ -15,8 +15,9 @@ from mcp.types import INTERNAL_ERROR
 from civit_mcp.app import current_caller
 from civit_mcp.errors import RateLimited
 
-#: requests of one token that are being answered, listen streams among them
-MOST_CALLS_OF_ONE: Final = 500
+#: requests of one token at once; over HTTP streams, dripping bodies and unread answers are
+#: among them, as MCP whatever is being answered
+MOST_OF_ONE: Final = 500
 
 
 class Calls:
@@ -30,9 +31,9 @@ class Calls:
         owner = current_caller.get()
         if ctx.request_id is None:
             return await call_next(ctx)
-        if self._open[owner] >= MOST_CALLS_OF_ONE:
+        if self._open[owner] >= MOST_OF_ONE:
             refusal = RateLimited(
-                f"this token has {MOST_CALLS_OF_ONE} requests under way already",
+                f"this token has {MOST_OF_ONE} requests under way already",
                 "wait for some of them to end",
             )
             raise MCPError(code=INTERNAL_ERROR, message=str(refusal))

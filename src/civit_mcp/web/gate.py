@@ -24,6 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from civit_mcp.app import CALLER_KEY, Caller
 from civit_mcp.config import is_loopback
+from civit_mcp.web import calls
 from civit_mcp.web.access import Access
 from civit_mcp.web.calls import one_more
 
@@ -33,8 +34,10 @@ LARGEST_BODY: Final = 4 * 1024 * 1024
 LONG_BODY: Final = 64 * 1024
 #: seconds for a body to arrive
 BODY_TIMEOUT: Final = 30.0
-#: requests of one token at once, streams, dripping bodies and unread answers among them
-MOST_REQUESTS_OF_ONE: Final = 500
+#: bytes of all bodies under way, and of those of one token: they are in memory until they are
+#: answered
+MOST_BYTES: Final = 64 * 1024 * 1024
+MOST_BYTES_OF_ONE: Final = 16 * 1024 * 1024
 _PORT: Final = re.compile(r":\d{1,5}$")
 _IPV6: Final = re.compile(r"\[([0-9a-f:.]+)\]")
 _NAME: Final = re.compile(r"[^\[\]:@/%\s]+")
@@ -87,7 +90,10 @@ class Places:
 
 
 class Doorplate:
-    """ASGI middleware: a request must call this server by its name, and not from a strange page."""
+    """ASGI middleware: a request must call this server by its name, and not from a strange page.
+
+    Whoever spells an address with a slash at its end means the one without.
+    """
 
     def __init__(self, app: ASGIApp, *, places: Places) -> None:
         """Take the app behind it."""
@@ -124,6 +130,8 @@ class Gate:
         self._app = app
         self._access = access
         self._under_way: Counter[object] = Counter()
+        #: bytes of bodies
+        self._bytes: Counter[object] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through, or answer it here."""
@@ -146,7 +154,8 @@ class Gate:
             if _BODY_FIELDS.isdisjoint(headers):
                 await self._app(scope, receive, send)
             else:
-                await _patient_for_a_while(self._app, scope, receive, _not_for_ever(headers, send))
+                body = _Body(self._bytes, caller.digest)
+                await body.taken_by(self._app, scope, receive, _not_for_ever(headers, send))
 
     def _caller(self, query: bytes, headers: _Headers) -> Caller | JSONResponse:
         if query and _SECRET_WORDS & {name.casefold() for name in QueryParams(query)}:
@@ -157,8 +166,8 @@ class Gate:
         length = headers.get(b"content-length", b"0")
         if not length.isdigit() or int(length) > LARGEST_BODY:
             return _answer(413, f"The body exceeds {LARGEST_BODY} bytes")
-        if self._under_way[caller.digest] >= MOST_REQUESTS_OF_ONE:
-            return _answer(429, f"This token has {MOST_REQUESTS_OF_ONE} requests under way already")
+        if self._under_way[caller.digest] >= calls.MOST_OF_ONE:
+            return _answer(429, f"This token has {calls.MOST_OF_ONE} requests under way already")
         return None
 
 
@@ -188,46 +197,72 @@ def _answer(status: int, detail: str, hint: str = "") -> JSONResponse:
     return JSONResponse(body, status, headers)
 
 
-async def _patient_for_a_while(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-    """Neither wait for ever for a sender that drips, nor read for ever from one that pours."""
-    whole = answering = False
-    size, deadline, refusal = 0, 0.0, None
+class _Body:
+    """A body on its way: not waited for for ever, not read without an end, gone when answered."""
 
-    async def read() -> Message:
-        nonlocal whole, size, deadline, refusal
-        if whole:
+    def __init__(self, held: Counter[object], owner: object) -> None:
+        self._held = held
+        self._owner = owner
+        self._size = 0
+        self._deadline = 0.0
+        self._whole = self._answering = False
+        self._refusal: JSONResponse | None = None
+        self._given_up = anyio.CancelScope()
+
+    async def taken_by(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+        """Have a request answered; refuse it here when the body is not as it should be."""
+
+        async def read() -> Message:
+            return await self._read(receive)
+
+        async def write(message: Message) -> None:
+            self._answering = True
+            await send(message)
+
+        try:
+            with self._given_up:
+                await app(scope, read, write)
+        finally:
+            self._held[self._owner] -= self._size
+            if not self._held[self._owner]:
+                del self._held[self._owner]
+        if self._refusal is not None and not self._answering:
+            self._refusal.headers["Connection"] = "close"
+            await self._refusal(scope, receive, send)
+
+    async def _read(self, receive: Receive) -> Message:
+        if self._whole:
             # waiting for the client to leave has no limit
             return await receive()
-        if not deadline:
-            deadline = anyio.current_time() + BODY_TIMEOUT
+        if not self._deadline:
+            self._deadline = anyio.current_time() + BODY_TIMEOUT
         message: Message = {"type": "http.disconnect"}
-        with anyio.CancelScope(deadline=deadline) as reading:
+        with anyio.CancelScope(deadline=self._deadline) as reading:
             message = await receive()
-        size += len(message.get("body", b""))
-        whole = not message.get("more_body", False)
-        if reading.cancelled_caught:
-            refusal = _answer(408, f"The body did not arrive within {BODY_TIMEOUT:g} seconds")
-        elif size > LARGEST_BODY:
-            refusal = _answer(413, f"The body exceeds {LARGEST_BODY} bytes")
-        if refusal is None:
+        arrived = len(message.get("body", b""))
+        self._size += arrived
+        self._held[self._owner] += arrived
+        self._whole = not message.get("more_body", False)
+        self._refusal = self._refuse(late=reading.cancelled_caught)
+        if self._refusal is None and message["type"] != "http.disconnect":
             return message
-        if not answering:
+        if not self._answering:
             # a transport that is told of a sender who left takes it for a fault, and logs one
-            given_up.cancel()
+            self._given_up.cancel()
             await anyio.lowlevel.checkpoint()
-        whole = True
+        self._whole = True
         return {"type": "http.disconnect"}
 
-    async def write(message: Message) -> None:
-        nonlocal answering
-        answering = True
-        await send(message)
-
-    with anyio.CancelScope() as given_up:
-        await app(scope, read, write)
-    if refusal is not None and not answering:
-        refusal.headers["Connection"] = "close"
-        await refusal(scope, receive, send)
+    def _refuse(self, *, late: bool) -> JSONResponse | None:
+        if late:
+            return _answer(408, f"The body did not arrive within {BODY_TIMEOUT:g} seconds")
+        if self._size > LARGEST_BODY:
+            return _answer(413, f"The body exceeds {LARGEST_BODY} bytes")
+        if self._held[self._owner] > MOST_BYTES_OF_ONE:
+            return _answer(429, "This token has too many bytes of requests under way already")
+        if self._held.total() > MOST_BYTES:
+            return _answer(503, "Too many bytes of requests are under way")
+        return None
 
 
 def _not_for_ever(headers: _Headers, send: Send) -> Send:
