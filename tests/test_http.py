@@ -30,6 +30,7 @@ from tests.http_kit import (
     bearer,
     call_over,
     connected,
+    handshake,
     modern,
     post,
     served,
@@ -250,6 +251,14 @@ def test_a_head_of_a_stream_is_refused_with_what_its_address_takes(
     answer = httpx.head(f"{base}{path}", headers=BEARER)
 
     assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
+
+
+def test_a_stream_that_wants_to_go_on_where_another_ended_begins_anew(base: str) -> None:
+    session = {"Mcp-Session-Id": handshake(base, TOKEN).headers["mcp-session-id"]}
+    sent = {**BEARER, **session, "Accept": "text/event-stream", "Last-Event-ID": "7"}
+    with httpx.stream("GET", f"{base}/mcp", headers=sent) as stream:
+        assert stream.status_code == 200
+        assert stream.headers["content-type"].startswith("text/event-stream")
 
 
 # tokens that are limited to what is not there

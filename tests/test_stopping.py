@@ -2,6 +2,7 @@
 
 import signal
 from contextlib import suppress
+from typing import Any
 
 import anyio
 import httpx
@@ -11,6 +12,7 @@ from mcp import MCPError
 
 from civit_mcp.config import Settings
 from civit_mcp.sandbox import Sandbox, world
+from civit_mcp.web.endings import Endings, UnderWay
 from tests.civitai_support import until
 from tests.client_kit import over
 from tests.http_kit import BEARER, TOKEN, post, start_process
@@ -128,3 +130,22 @@ async def test_an_idle_session_of_an_older_client_ends_with_it(settings: Setting
         rest = process.stderr.read()
 
     assert rest == ""
+
+
+async def test_an_answer_inside_an_answer_ends_the_first() -> None:
+    sent: list[Any] = []
+
+    async def answering_twice(_scope: Any, _receive: Any, send: Any) -> None:
+        for status in (200, 500):
+            await send({"type": "http.response.start", "status": status, "headers": []})
+            await send({"type": "http.response.body", "body": b"event", "more_body": True})
+
+    async def nothing() -> Any:
+        raise AssertionError
+
+    async def send(message: Any) -> None:
+        sent.append((message.get("status"), message.get("body"), message.get("more_body")))
+
+    await Endings(answering_twice, under_way=UnderWay())({"type": "http"}, nothing, send)
+
+    assert sent == [(200, None, None), (None, b"event", True), (None, b"", False)]

@@ -20,6 +20,7 @@ import pytest
 
 from civit_mcp.config import Settings
 from civit_mcp.sandbox import Sandbox, world
+from civit_mcp.server import create_server
 from civit_mcp.web import app as web_app
 from civit_mcp.web import calls, gate, sessions
 from tests.civitai_support import until
@@ -166,6 +167,35 @@ def test_an_end_of_a_session_that_is_refused_makes_no_room(
 
     assert (refused.status_code, still_there) == (405, 429)
     assert (ended.status_code, handshake(two, OTHER).status_code) == (200, 200)
+
+
+def test_a_refusal_of_another_era_makes_no_room(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "MOST_OF_ONE", 1)
+    headers, body = modern("no/such/method")
+    with served(with_tokens(settings, tmp_path, OTHER)) as base:
+        session = {"Mcp-Session-Id": handshake(base, OTHER).headers["mcp-session-id"]}
+        sent = {**headers, **session, **bearer(OTHER)}
+        unknown = httpx.post(f"{base}/mcp", headers=sent, json=body)
+        one_more = handshake(base, OTHER)
+
+    assert (unknown.status_code, one_more.status_code) == (404, 429)
+
+
+def test_a_session_that_the_transport_has_lost_makes_room(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "MOST_OF_ONE", 1)
+    limited = with_tokens(settings, tmp_path, OTHER)
+    server = create_server(limited)
+    with served(limited, server=server) as base:
+        session = {"Mcp-Session-Id": handshake(base, OTHER).headers["mcp-session-id"]}
+        server.session_manager._server_instances.clear()
+        gone = httpx.post(f"{base}/mcp", headers={**JSON, **session, **bearer(OTHER)}, json={})
+        another = handshake(base, OTHER)
+
+    assert (gone.status_code, another.status_code) == (404, 200)
 
 
 def test_asking_for_all_sessions_in_the_same_moment_gets_no_more(

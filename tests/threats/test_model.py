@@ -168,6 +168,8 @@ MODEL: Final = (
          "test_one_token_cannot_use_up_the_sessions_of_the_others",
          "test_a_header_that_only_streams_have_hides_no_session_from_the_count",
          "test_an_end_of_a_session_that_is_refused_makes_no_room",
+         "test_a_refusal_of_another_era_makes_no_room",
+         "test_a_session_that_the_transport_has_lost_makes_room",
          "test_asking_for_all_sessions_in_the_same_moment_gets_no_more",
          "test_sessions_that_nobody_uses_make_room"),
     ),

@@ -5,6 +5,8 @@ A stream that was cut off ends as a stream; a request that nobody has answered y
 after a stream that was cut off that would be an answer inside an answer.
 """
 
+from collections.abc import Awaitable
+
 import anyio
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -44,23 +46,23 @@ class OneAnswer:
 
 
 class UnderWay:
-    """The requests that are being answered."""
+    """What is being answered, so that it can be ended."""
 
     def __init__(self) -> None:
-        """Begin with none."""
+        """Begin with nothing."""
         self._ends: set[anyio.CancelScope] = set()
 
     def end(self) -> None:
-        """Answer every one of them now."""
+        """End all of it now. Nobody else would: a listener may listen for ever."""
         for end in list(self._ends):
             end.cancel()
 
-    async def serve(self, app: ASGIApp, scope: Scope, receive: Receive, answer: OneAnswer) -> bool:
-        """Answer a request; whether it was ended before its time."""
+    async def serve(self, answering: Awaitable[None]) -> bool:
+        """Answer something; whether it was ended before its time."""
         with anyio.CancelScope() as end:
             self._ends.add(end)
             try:
-                await app(scope, receive, answer)
+                await answering
             finally:
                 self._ends.discard(end)
         # not whether the cancellation got here: a transport may end quietly when it is cancelled
@@ -81,7 +83,7 @@ class Endings:
             await self._app(scope, receive, send)
             return
         answer = OneAnswer(send)
-        ended = await self._under_way.serve(self._app, scope, receive, answer)
+        ended = await self._under_way.serve(self._app(scope, receive, answer))
         if answer.begun:
             # event streams leave off by themselves when the server stops, without an end
             await answer.end()

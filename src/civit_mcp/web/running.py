@@ -99,7 +99,7 @@ class _Announced(uvicorn.Server):
     async def shutdown(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
         # that a caller who is cut off cannot be told so is no news
         logging.getLogger("mcp.shared.jsonrpc_dispatcher").setLevel(logging.ERROR)
-        self._app.state.held.end_streams()
+        self._app.state.held.streaming.end()
         ending = asyncio.get_running_loop().call_later(GRACE, self._app.state.under_way.end)
         await super().shutdown(sockets)  # type: ignore[arg-type]
         ending.cancel()

@@ -7,11 +7,10 @@ that one token cannot use up the room of the others.
 import contextlib
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Awaitable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-import anyio
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
@@ -19,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from civit_mcp.app import CALLER_KEY
 from civit_mcp.web.calls import one_more
-from civit_mcp.web.endings import OneAnswer
+from civit_mcp.web.endings import UnderWay
 
 HEADER: Final = "mcp-session-id"
 #: seconds without a request after which the transport forgets a session
@@ -49,7 +48,7 @@ class Held:
         #: sessions that are being opened, by owner
         self.opening: Counter[object] = Counter()
         self.streams: Counter[object] = Counter()
-        self._ends: set[anyio.CancelScope] = set()
+        self.streaming = UnderWay()
 
     def sessions(self) -> int:
         """How many sessions are open."""
@@ -61,22 +60,6 @@ class Held:
         self._drop_idle()
         held = sum(session.owner == owner for session in self.known.values())
         return held + self.opening[owner]
-
-    async def stream(self, owner: object, serve: Awaitable[None]) -> bool:
-        """Serve a stream; whether it was ended before its time."""
-        with one_more(self.streams, owner), anyio.CancelScope() as end:
-            self._ends.add(end)
-            try:
-                await serve
-            finally:
-                self._ends.discard(end)
-        # a transport may end quietly when it is cancelled
-        return end.cancel_called
-
-    def end_streams(self) -> None:
-        """End every stream now. Nobody else would: a listener may listen for ever."""
-        for end in list(self._ends):
-            end.cancel()
 
     def _drop_idle(self) -> None:
         """Forget those that the transport has forgotten."""
@@ -117,12 +100,11 @@ class Sessions:
             if opens == "session":
                 opening.enter_context(one_more(self._held.opening, owner))
             watched = self._watched(scope, headers, owner, send, opening)
-            if opens != "stream":
+            if opens == "stream":
+                counted.enter_context(one_more(self._held.streams, owner))
+                await self._held.streaming.serve(self._app(_anew(scope), receive, watched))
+            else:
                 await self._app(scope, receive, watched)
-                return
-            answer = OneAnswer(watched)
-            if await self._held.stream(owner, self._app(scope, receive, answer)):
-                await answer.end()
 
     def _refuse(
         self, scope: Scope, opens: _Opened | None, owner: object, known: _Session | None
@@ -153,7 +135,7 @@ class Sessions:
             return "stream"
         if scope["path"] != self._path:
             return None
-        if headers.get("mcp-protocol-version") in (None, *HANDSHAKE_PROTOCOL_VERSIONS):
+        if _is_older(headers):
             # what else the headers say, the older eras do not look at
             return "session" if headers.get(HEADER) is None else None
         # of the modern era, in which a request whose header names another method is refused
@@ -174,7 +156,10 @@ class Sessions:
                 opened = MutableHeaders(scope=message).get(HEADER)
                 # from here on it is open or refused, so it is not counted twice
                 opening.close()
-                if message["status"] >= 400:
+                if message["status"] == 404 and asked is not None and _is_older(headers):
+                    # the transport knows it no more, whatever became of it
+                    known.pop(asked, None)
+                elif message["status"] >= 400:
                     # refused, so nothing was opened, and what was to be ended goes on
                     pass
                 elif scope["method"] == "DELETE" and asked is not None:
@@ -184,6 +169,20 @@ class Sessions:
             await send(message)
 
         return watched
+
+
+def _is_older(headers: Headers) -> bool:
+    """Whether a request is of the eras that have sessions."""
+    return headers.get("mcp-protocol-version") in (None, *HANDSHAKE_PROTOCOL_VERSIONS)
+
+
+def _anew(scope: Scope) -> Scope:
+    """A stream that begins anew: nothing is kept that one could go on with.
+
+    The transport would look for what is kept, and find nowhere to look.
+    """
+    kept = [(name, value) for name, value in scope["headers"] if name != b"last-event-id"]
+    return {**scope, "headers": kept}
 
 
 @contextlib.contextmanager
