@@ -7,7 +7,7 @@ import pytest
 from pydantic import SecretStr
 
 from civit_mcp.config import Settings
-from civit_mcp.sandbox import SANDBOX_KEY, world
+from civit_mcp.sandbox import SANDBOX_KEY, Sandbox, world
 from tests.http_kit import BEARER, TOKEN, served, start_process, visitor
 
 ADD = f"/api/admin/civitai/add/{world.DEMO_LORA_VERSION}"
@@ -60,5 +60,22 @@ async def test_what_is_written_elsewhere_than_in_the_catalog_is_noted_once_and_n
     (written,) = (settings.catalog_dir / "exports").iterdir()
     assert exported.startswith("exchange_catalog by token ")
     assert exported.endswith(f": exported {str(written)!r}")
-    assert put.endswith(f": version {world.DEMO_LORA_VERSION} put into the vault")
-    assert taken.endswith(f": version {world.DEMO_LORA_VERSION} taken out of the vault")
+    assert put.endswith(f": asked for version {world.DEMO_LORA_VERSION} to go into the vault")
+    assert taken.endswith(f": asked for version {world.DEMO_LORA_VERSION} to go out of the vault")
+
+
+@pytest.mark.parametrize("scenario", ["error-500", "drop", "not-json"])
+async def test_a_write_whose_end_is_open_is_noted_too(
+    settings: Settings, sandbox: Sandbox, caplog: pytest.LogCaptureFixture, scenario: str
+) -> None:
+    key = SecretStr(SANDBOX_KEY)
+    on = {"toolsets": ("all",), "token": SecretStr(TOKEN), "civitai_api_key": key}
+    sandbox.use(f"{scenario}:toggle-version")
+    with served(settings.model_copy(update=on)) as base:
+        async with visitor(base) as client:
+            vault = {"version_id": world.DEMO_LORA_VERSION}
+            refused = await client.call_tool("toggle_vault", vault)
+
+    assert "is open" in str(refused.content)
+    (line,) = [record.getMessage() for record in caplog.records if record.name.endswith("audit")]
+    assert line.endswith(f": asked for version {world.DEMO_LORA_VERSION} to go into the vault")

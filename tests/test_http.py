@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import anyio
+import anyio.lowlevel
 import httpx
 import httpx2
 import pytest
@@ -24,6 +25,7 @@ from civit_mcp.config import Settings
 from civit_mcp.errors import NotConfigured
 from civit_mcp.sandbox import SANDBOX_KEY, Sandbox, world
 from civit_mcp.web import Access, Places, running
+from tests.civitai_support import until
 from tests.http_kit import (
     BEARER,
     TOKEN,
@@ -31,12 +33,14 @@ from tests.http_kit import (
     call_over,
     connected,
     handshake,
+    head,
     modern,
     post,
     served,
     start_process,
     visitor,
 )
+from tests.test_letting_go import in_flight
 
 
 @pytest.fixture
@@ -327,6 +331,19 @@ async def test_calls_are_counted_by_tool_and_outcome(
     assert seen['civit_mcp_upstream_requests_total{outcome="2xx"}'] >= 2
     assert seen['civit_mcp_cache_hits_total{where="memory"}'] >= 1
     assert "secret" not in str(seen)
+
+
+async def test_a_reader_who_hangs_up_is_counted_as_cut_off(measured: str, sandbox: Sandbox) -> None:
+    sandbox.use("slow")
+    with connected(measured) as wire:
+        wire.sendall(head("GET", f"/api/admin/civitai/image/{world.DEMO_IMAGE}"))
+        await until(lambda: in_flight(sandbox) == 3)
+    name = 'civit_mcp_tool_calls_total{outcome="cut_off",tool="get_generation_data"}'
+    with anyio.fail_after(10):
+        while (seen := await figures(measured)).get(name) is None:
+            await anyio.lowlevel.checkpoint()
+
+    assert not [label for label in seen if "bad_reference" in label]
 
 
 async def test_open_streams_and_sessions_are_counted(measured: str) -> None:

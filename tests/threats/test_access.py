@@ -179,6 +179,7 @@ async def test_a_token_for_browsing_gets_nothing_else_by_any_door(
 ) -> None:
     browser = {"Authorization": f"Bearer {OTHER}"}
     refused = await call_over(shared, transport, "auto", "list_catalog", {}, **browser)
+    misspelled = await call_over(shared, transport, "auto", "List_Catalog", {}, **browser)
     allowed = await call_over(shared, transport, "auto", "list_enums", {}, **browser)
     added = await post(f"{shared}/api/admin/civitai/add/{world.DEMO_LORA_VERSION}", browser)
     async with httpx.AsyncClient(headers=browser) as http:
@@ -192,6 +193,9 @@ async def test_a_token_for_browsing_gets_nothing_else_by_any_door(
                 await client.read_resource("catalog://models.json")
 
     assert refused.content[0].text.startswith("[forbidden] ")
+    # what is not for this token is not even named
+    assert "search_images" in misspelled.content[0].text
+    assert "add_to_catalog" not in misspelled.content[0].text
     assert not allowed.is_error
     assert {added.status_code, image.status_code, listed.status_code} == {403}
     assert "search_images" in tools

@@ -401,7 +401,9 @@ async def test_calls_that_hold_no_connection_are_bounded_as_well(
     assert not other.is_error
 
 
-def test_the_messages_of_a_stream_are_taken_from_its_owner_alone(two: str) -> None:
+def test_the_messages_of_a_stream_are_taken_from_its_owner_alone(
+    two: str, caplog: pytest.LogCaptureFixture
+) -> None:
     with connected(two) as wire:
         wire.sendall(head("GET", "/sse", token=OTHER))
         place = sse_place(wire)
@@ -410,6 +412,8 @@ def test_the_messages_of_a_stream_are_taken_from_its_owner_alone(two: str) -> No
 
     assert stolen.status_code == 404
     assert own.status_code == 202
+    # the name of a stream is nothing for the log
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 def test_a_session_with_an_open_stream_stays_its_owners_however_long_it_is_silent(

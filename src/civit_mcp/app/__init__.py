@@ -9,6 +9,7 @@ errors into refusals, here and nowhere else.
 from civit_mcp.app.callers import (
     CALLER_KEY,
     Caller,
+    audit_request,
     audit_write,
     caller_of,
     current_caller,
@@ -29,6 +30,7 @@ __all__ = [
     "Tool",
     "Toolset",
     "announce_change",
+    "audit_request",
     "audit_write",
     "caller_of",
     "can_ask",

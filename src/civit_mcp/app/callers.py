@@ -57,16 +57,20 @@ def audit_write(tool: str, caller: Caller, answer: Mapping[str, Any] | None) -> 
         _audit.warning("%s by %s: %s", tool, caller.name, what)
 
 
+def audit_request(tool: str, what: str) -> None:
+    """Note who is about to ask CivitAI for a change: how it ends may never be known."""
+    caller = current_caller.get()
+    if caller is not None:
+        _audit.warning("%s by %s: %s", tool, caller.name, what)
+
+
 def _written(facts: Mapping[str, Any]) -> str | None:
-    """What an answer says was written, in the catalog, into a file or in the vault."""
+    """What an answer says was written, in the catalog or into a file."""
     if facts.get("change_id"):
         return f"{facts['status']} {facts['change_id']}"
     if facts.get("status") == "exported" and not facts.get("dry_run"):
         # as a literal: a name may have an end of line in it
         return f"exported {facts['path']!r}"
-    if facts.get("changed"):
-        moved = "put into" if facts["vault"] == "in" else "taken out of"
-        return f"version {facts['version_id']} {moved} the vault"
     return None
 
 

@@ -262,8 +262,9 @@ class CivitServer(MCPServer[App]):
         if withheld is not None:
             raise withheld()
         if name not in self._offered:
+            seen = [n for n, t in self._offered.items() if caller is None or caller.may_see(t)]
             raise NotFound(
-                f"there is no tool {quoted(name, 80)}", f"call one of: {', '.join(self._offered)}"
+                f"there is no tool {quoted(name, 80)}", f"call one of: {', '.join(seen)}"
             )
         if caller is None or caller.may_see(self._offered[name]):
             return

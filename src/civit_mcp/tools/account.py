@@ -1,10 +1,11 @@
 """The key's owner."""
 
+from functools import partial
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from civit_mcp.app import Ctx, Tool, desk_of
+from civit_mcp.app import Ctx, Tool, audit_request, desk_of
 from civit_mcp.models.owned import PermissionsAnswer, ToggleAnswer, VaultAnswer, WhoAmI
 from civit_mcp.tools.arguments import Cursor, Ref, VersionRef
 
@@ -54,7 +55,8 @@ async def toggle_vault(
     """Put a version into the CivitAI vault or take it out. With want, a repeat changes nothing."""
     from civit_mcp.usecases import account
 
-    return await account.toggle_vault(desk_of(ctx), version_id, want)
+    tell = partial(audit_request, "toggle_vault")
+    return await account.toggle_vault(desk_of(ctx), version_id, want, before_sending=tell)
 
 
 TOOLS = (

@@ -4,7 +4,7 @@ All of it needs a key. An e-mail address is never asked for and never shown.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Literal
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
@@ -140,11 +140,18 @@ async def list_vault(
     )
 
 
-async def toggle_vault(desk: Desk, ref: RefArgument, want: Place | None) -> ToggleAnswer:
+async def toggle_vault(
+    desk: Desk,
+    ref: RefArgument,
+    want: Place | None,
+    *,
+    before_sending: Callable[[str], None] | None = None,
+) -> ToggleAnswer:
     """Put a version into the vault or take it out; without `want`, to where it is not.
 
     CivitAI flips on every request, so the state is read first and the request is sent at
-    most once: asking again for `in` or `out` changes nothing.
+    most once: asking again for `in` or `out` changes nothing. `before_sending` hears what is
+    about to be asked for.
 
     Raises:
         NotConfigured: no key is set.
@@ -158,10 +165,15 @@ async def toggle_vault(desk: Desk, ref: RefArgument, want: Place | None) -> Togg
         raise Restricted(_NO_MEMBER, "leave the vault alone, or become a member on civitai.com")
     turns = _turns.setdefault(desk.client, WeakValueDictionary())
     async with turns.setdefault(version_id, asyncio.Lock()):
-        return await _look_and_toggle(desk, version_id, want)
+        return await _look_and_toggle(desk, version_id, want, before_sending)
 
 
-async def _look_and_toggle(desk: Desk, version_id: int, want: Place | None) -> ToggleAnswer:
+async def _look_and_toggle(
+    desk: Desk,
+    version_id: int,
+    want: Place | None,
+    before_sending: Callable[[str], None] | None,
+) -> ToggleAnswer:
     held = await desk.client.vault_has([version_id])
     if version_id not in held:
         raise UpstreamChanged(f"CivitAI did not say whether the vault has version '{version_id}'")
@@ -174,6 +186,9 @@ async def _look_and_toggle(desk: Desk, version_id: int, want: Place | None) -> T
             notes=[f"The version was {now} already; nothing was sent"],
         )
     target: Place = "in" if now == "out" else "out"
+    if before_sending is not None:
+        where = "into" if target == "in" else "out of"
+        before_sending(f"asked for version {version_id} to go {where} the vault")
     try:
         toggled = await desk.client.toggle_vault(version_id)
     except (UpstreamUnavailable, UpstreamChanged) as error:
@@ -203,7 +218,7 @@ def _need_key(desk: Desk) -> None:
         raise NotConfigured(
             "this needs a CivitAI key, and none is set",
             "set CIVITAI_API_KEY to a key from https://civitai.com/user/account and restart "
-            "civit-mcp",
+            "civit-mcp; over HTTP a caller may send one in X-Civitai-Api-Key instead",
         )
 
 

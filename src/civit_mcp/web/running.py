@@ -54,14 +54,16 @@ def serve(server: CivitServer, *, host: str, port: int, no_auth: bool) -> int:
 
 def configured(app: Starlette, *, host: str, port: int, log_level: LogLevel) -> uvicorn.Config:
     """What holds for every connection."""
+    # what strangers send is no news, unless the operator looks for it
+    level = "ERROR" if log_level == "WARNING" else log_level
+    logging.getLogger("mcp.server.sse").setLevel(level)
     return uvicorn.Config(
         app,
         host=host,
         port=port,
         # a start that fails is a failure, not an app without a start
         lifespan="on",
-        # what strangers send is no news, unless the operator looks for it
-        log_level="error" if log_level == "WARNING" else log_level.lower(),
+        log_level=level.lower(),
         access_log=False,
         # who a peer says it speaks for is nobody's business here; uvicorn would believe it
         proxy_headers=False,

@@ -4,6 +4,7 @@ The same use cases as the tools, in that API's shapes: the raw envelope is part 
 a dependency has its kind as `type`, errors are `{"detail": ...}`.
 """
 
+import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -27,6 +28,8 @@ _STATUS: Final = {
     "catalog_locked": 503, "read_only": 403, "not_configured": 503, "offline": 503,
     "too_large": 413,
 }  # fmt: skip
+#: whoever asked has hung up
+_LEFT: Final = 499
 Answered = tuple[Response, Mapping[str, Any]]
 Handler = Callable[[Request], Awaitable[Answered]]
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -62,10 +65,13 @@ def _coded(server: CivitServer, tool: str, handler: Handler, on_call: OnCall | N
                 return _refusal(error, 403)
             with server.app.serving(request):
                 response, wrote = await _while_there(request, handler)
-            outcome = "answered" if response.status_code < 400 else "bad_reference"
+            outcome = _outcome(response.status_code)
         except CivitError as error:
             outcome = error.code
             return _refusal(error, _STATUS[error.code])
+        except asyncio.CancelledError:
+            outcome = "cut_off"
+            raise
         finally:
             if on_call is not None:
                 on_call(tool, outcome, time.perf_counter() - started, wrote)
@@ -84,7 +90,7 @@ async def _while_there(request: Request, handler: Handler) -> Answered:
     if request.method != "GET":
         return await handler(request)
     # nobody reads this one
-    answered: Answered = Response(status_code=499), {}
+    answered: Answered = Response(status_code=_LEFT), {}
     refused: CivitError | None = None
 
     async def leave() -> None:
@@ -102,6 +108,12 @@ async def _while_there(request: Request, handler: Handler) -> Answered:
     if refused is not None:
         raise refused
     return answered
+
+
+def _outcome(status: int) -> str:
+    if status == _LEFT:
+        return "cut_off"
+    return "answered" if status < 400 else "bad_reference"
 
 
 def _refusal(error: CivitError, status: int) -> Response:
