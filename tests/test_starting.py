@@ -9,13 +9,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 from pydantic import SecretStr
 
+from civit_mcp.cli import main
 from civit_mcp.config import Settings
 from civit_mcp.errors import NotConfigured
-from civit_mcp.web import Access
-from tests.http_kit import OTHER, TOKEN, initialize, start_process
+from civit_mcp.web import Access, Places
+from civit_mcp.web.gate import origins_of
+from tests.http_kit import BEARER, OTHER, TOKEN, initialize, served, start_process
 
 
 @pytest.mark.parametrize("transport", ["stdio", "http"])
@@ -60,6 +63,173 @@ def test_a_port_that_is_taken_is_told_like_any_other_setting(settings: Settings)
     assert said.startswith(start)
     assert said.endswith("Next: choose another with --port or --host; --port 0 takes a free one.\n")
     assert said.count("\n") == 1
+
+
+# the address
+
+
+def first_word(settings: Settings, *flags: str) -> tuple[int | None, str]:
+    """The first line of a start, and its code where it was no start at all."""
+    with start_process(settings, *flags) as process:
+        assert process.stderr is not None
+        try:
+            line = process.stderr.readline()
+            return (None if " serves " in line else process.wait(timeout=20)), line
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("host", ["0", "00.0.0.0", "0x0", "::0", "[::]", "::ffff:0.0.0.0"])
+def test_every_address_is_served_under_names_alone_however_it_is_spelled(
+    settings: Settings, host: str
+) -> None:
+    code, line = first_word(settings, "--host", host)
+
+    assert code == 2
+    assert f"'{host}' is every address of this machine" in line
+    assert "Next: set CIVIT_MCP_ALLOWED_HOSTS" in line
+
+
+@pytest.mark.parametrize("host", ["", " ", "a..b"])
+def test_an_address_that_is_none_is_refused_with_names_too(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    monkeypatch.setenv("CIVIT_MCP_ALLOWED_HOSTS", "mcp.example.com")
+    code, line = first_word(settings, "--host", host)
+
+    assert code == 2
+    assert f"'{host}' is no address to listen on. Next: use --host with an address" in line
+
+
+def test_every_address_may_be_served_under_names(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CIVIT_MCP_ALLOWED_HOSTS", "mcp.example.com:443")
+    code, line = first_word(settings, "--host", "0")
+
+    assert code is None
+    assert "serves http://mcp.example.com:" in line
+
+
+@pytest.mark.parametrize("host", ["127.1", "[::1]", "0"])
+def test_without_tokens_only_a_plain_loopback_address_is_served(
+    settings: Settings, host: str
+) -> None:
+    code, line = first_word(settings, "--host", host, "--no-auth")
+
+    assert code == 2
+    assert f"--no-auth on '{host}' would let everyone in" in line
+
+
+# names and pages
+
+
+def refused_setting(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, value: str
+) -> str:
+    """The one line about a setting that is wrong."""
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit) as left:
+        main(["call", "list_catalog"])
+    assert left.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"setting {name}: " in line
+    return line
+
+
+@pytest.mark.parametrize(
+    ("value", "instead"),
+    [
+        ("https://mcp.example.com", "write 'mcp.example.com'"),
+        ("mcp.example.com,https://MCP.example.com:443/mcp", "write 'mcp.example.com'"),
+        ("mcp.example.com/mcp", "write 'mcp.example.com'"),
+        ("user:pass@mcp.example.com", "write 'mcp.example.com'"),
+        ("https://[2001:db8::1]:443", "write '2001:db8::1'"),
+        ("*", "such as 'mcp.example.com'"),
+        ("*.example.com", "such as 'mcp.example.com'"),
+        ("b\u00fccher.example", "such as 'mcp.example.com'"),
+        ("[2001:db8::1", "such as 'mcp.example.com'"),
+        ("[:::1]", "such as 'mcp.example.com'"),
+        ("fe80::1%eth0", "such as 'mcp.example.com'"),
+    ],
+)
+def test_a_name_that_no_request_could_ask_for_is_refused_with_what_to_write(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    value: str,
+    instead: str,
+) -> None:
+    line = refused_setting(monkeypatch, capsys, "CIVIT_MCP_ALLOWED_HOSTS", value)
+
+    assert instead in line
+    assert "pass" not in line
+
+
+@pytest.mark.parametrize(
+    ("value", "instead"),
+    [
+        ("studio.example.com", "write 'https://studio.example.com' or 'http://studio.example.com'"),
+        ("localhost:5173", "or 'http://localhost:5173'"),
+        ("https://studio.example.com/page", "write 'https://studio.example.com'"),
+        ("https://user:pass@studio.example.com:8443/", "write 'https://studio.example.com:8443'"),
+        ("*", "such as 'https://studio.example.com'"),
+        ("https://*.example.com", "such as 'https://studio.example.com'"),
+        ("null", "such as 'https://studio.example.com'"),
+        ("file:///", "such as 'https://studio.example.com'"),
+    ],
+)
+def test_a_page_that_no_browser_could_name_so_is_refused_with_what_to_write(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    value: str,
+    instead: str,
+) -> None:
+    line = refused_setting(monkeypatch, capsys, "CIVIT_MCP_ALLOWED_ORIGINS", value)
+
+    assert instead in line
+    assert "pass" not in line
+
+
+def test_names_are_known_with_and_without_port_and_brackets(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("mcp.example.com:443", "10.0.0.7", "2001:db8::1", "[2001:db8::2]", "[2001:db8::3]:80")
+    monkeypatch.setenv("CIVIT_MCP_ALLOWED_HOSTS", ", ".join(names))
+    places = Places(Settings().allowed_hosts, local=False)
+    asked = (
+        "mcp.example.com", "MCP.example.com:8443", "10.0.0.7:1", "[2001:db8::1]:9",
+        "[2001:db8::2]", "[2001:db8::3]", "other.example.com", "[2001:db8::4]",
+    )  # fmt: skip
+    with served(settings.model_copy(update={"token": SecretStr(TOKEN)}), places=places) as base:
+        answers = [
+            httpx.get(f"{base}/healthz", headers={**BEARER, "Host": host}).status_code
+            for host in asked
+        ]
+
+    assert answers == [200] * 6 + [421] * 2
+
+
+def test_pages_are_known_as_browsers_name_them(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = (
+        "https://Studio.example.com/", "https://a.example:443", "http://b.example:80",
+        "http://localhost:5173", "http://[::1]:3000", "vscode-webview://an-id",
+    )  # fmt: skip
+    monkeypatch.setenv("CIVIT_MCP_ALLOWED_ORIGINS", ",".join(written))
+    origins = origins_of(Settings().allowed_origins)
+    asked = (
+        "https://studio.example.com", "https://a.example", "http://b.example",
+        "http://localhost:5173", "http://[::1]:3000", "vscode-webview://an-id",
+        "https://b.example", "http://localhost:5174",
+    )  # fmt: skip
+    with served(settings.model_copy(update={"token": SecretStr(TOKEN)}), origins=origins) as base:
+        answers = [
+            httpx.get(f"{base}/healthz", headers={**BEARER, "Origin": page}).status_code
+            for page in asked
+        ]
+
+    assert answers == [200] * 6 + [403] * 2
 
 
 # tokens

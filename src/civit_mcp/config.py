@@ -5,7 +5,9 @@ defaults. Directories default to the places that the user's system keeps for suc
 """
 
 import os
-from ipaddress import ip_address
+import re
+import socket
+from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
@@ -19,6 +21,15 @@ from civit_mcp.models.levels import Level
 APP_NAME: Final = "civit-mcp"
 CIVITAI_URL: Final = "https://civitai.com"
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
+#: a host, alone or with what people write around it
+_ADDRESS: Final = re.compile(
+    r"(?:(?P<scheme>[a-z][a-z0-9+.-]*)://)?"
+    r"(?P<user>[^/@]*@)?"
+    r"(?P<host>[a-z0-9._-]+|\[[0-9a-f:.]+\])(?P<port>:\d{1,5})?"
+    r"(?P<rest>[/?#].*)?"
+)
+#: ports that a browser leaves out of an origin
+_OF_SCHEME: Final = {"http": ":80", "https": ":443"}
 
 
 class Settings(BaseSettings):
@@ -149,6 +160,16 @@ class Settings(BaseSettings):
             return tuple(part.strip().lower() for part in value.split(",") if part.strip())
         return value
 
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(_host_name(word.lower()) for word in value)
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(_origin(word.lower()) for word in value)
+
     @field_validator("catalog_dir", "cache_dir", "models_root", "token_file")
     @classmethod
     def _at_home(cls, value: Path | None) -> Path | None:
@@ -172,6 +193,79 @@ class Settings(BaseSettings):
 
 def _level_name(text: str) -> str:
     return text.lower().replace("-", "").replace(" ", "")
+
+
+def _host_name(word: str) -> str:
+    """A name as requests are compared with it: the port does not matter, brackets are no part."""
+    if _is_ipv6(word):
+        return word
+    found = _ADDRESS.fullmatch(word)
+    if found is None or (found["host"][0] == "[" and not _is_ipv6(found["host"][1:-1])):
+        raise ValueError(
+            "has a word that no request can ask for; write each name in full, such as "
+            "'mcp.example.com': there are no wildcards"
+        )
+    name = found["host"].strip("[]")
+    if found["scheme"] or found["user"] or found["rest"]:
+        raise ValueError(f"holds names, not addresses; write '{name}'")
+    return name
+
+
+def _origin(word: str) -> str:
+    """An origin as browsers send it: no slash at the end, and no port that goes without saying."""
+    found = _ADDRESS.fullmatch(word.rstrip("/"))
+    # null is what pages of anybody can be made to say
+    if found is None or word == "null":
+        raise ValueError(
+            "has a word that is no origin of a page; write each as scheme://host[:port], such as "
+            "'https://studio.example.com': there are no wildcards"
+        )
+    scheme, place, port = found["scheme"], found["host"], found["port"] or ""
+    if not scheme:
+        raise ValueError(
+            f"has an origin without its scheme; write 'https://{place}{port}' "
+            f"or 'http://{place}{port}'"
+        )
+    origin = f"{scheme}://{place}" + ("" if port == _OF_SCHEME.get(scheme) else port)
+    if found["user"] or found["rest"]:
+        raise ValueError(f"has more than an origin; write '{origin}'")
+    return origin
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        # a zone is a matter of one machine and never in a request
+        return IPv6Address(text).scope_id is None
+    except ValueError:
+        return False
+
+
+def is_every_address(host: str) -> bool:
+    """Whether to listen on `host` is to listen everywhere, however that is spelled.
+
+    Raises:
+        ValueError: it is no name at all.
+    """
+    if not host.strip():
+        raise ValueError
+    try:
+        # asked as it will be asked to listen; who has brackets around it means what is inside
+        found = socket.getaddrinfo(
+            host.removeprefix("[").removesuffix("]"),
+            0,
+            type=socket.SOCK_STREAM,
+            flags=socket.AI_PASSIVE,
+        )
+    except OSError:
+        # nobody's name: the start says so
+        return False
+    return any(_is_unspecified(str(address[0])) for *_, address in found)
+
+
+def _is_unspecified(text: str) -> bool:
+    address = ip_address(text)
+    inner = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return (inner or address).is_unspecified
 
 
 def is_loopback(host: str | None) -> bool:

@@ -10,7 +10,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from civit_mcp.app import CivitServer
-from civit_mcp.config import LogLevel, is_loopback
+from civit_mcp.config import LogLevel, is_every_address, is_loopback
 from civit_mcp.errors import NotConfigured
 from civit_mcp.web.access import Access
 from civit_mcp.web.app import create_app
@@ -33,12 +33,19 @@ def serve(server: CivitServer, *, host: str, port: int, no_auth: bool) -> int:
     """
     settings = server.app.settings
     local = is_loopback(host)
+    try:
+        everywhere = not local and is_every_address(host)
+    except ValueError:
+        raise NotConfigured(
+            f"'{host}' is no address to listen on",
+            "use --host with an address of this machine, such as 127.0.0.1",
+        ) from None
     if no_auth and not local:
         raise NotConfigured(
             f"--no-auth on '{host}' would let everyone in", "use --host 127.0.0.1, or a token"
         )
-    hosts = settings.allowed_hosts or ((host,) if host not in ("0.0.0.0", "::") else ())  # noqa: S104 - compared, not bound
-    if not local and not hosts:
+    hosts = settings.allowed_hosts or (() if everywhere else (host,))
+    if not hosts:
         raise NotConfigured(
             f"'{host}' is every address of this machine, so the names it goes by must be told",
             "set CIVIT_MCP_ALLOWED_HOSTS, such as mcp.example.com",
