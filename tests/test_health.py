@@ -108,6 +108,20 @@ def test_a_token_is_sent_to_no_address_that_could_leak_it(health: Health, url: s
     assert "Next: use " in line
 
 
+def test_a_token_file_is_not_needed_where_a_token_is_set(base: str, health: Health) -> None:
+    assert health(base, CIVIT_MCP_TOKEN_FILE="/nowhere")[0] == 0
+
+
+def test_a_token_file_without_a_token_is_told(base: str, health: Health, tmp_path: Path) -> None:
+    tokens = tmp_path / "tokens"
+    tokens.write_text("# ours\n\n  # theirs\n", "utf-8")
+
+    code, line = health(base, CIVIT_MCP_TOKEN="", CIVIT_MCP_TOKEN_FILE=str(tokens))
+
+    assert code == 1
+    assert f"the token file '{tokens}' holds no token" in line
+
+
 @contextmanager
 def strange(*answers: Answer) -> Iterator[tuple[str, list[str]]]:
     """A server that is not ours: its address and the paths asked for; the last answer repeats."""

@@ -13,6 +13,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
+from civit_mcp.app import chosen_toolsets
 from civit_mcp.cli import main
 from civit_mcp.config import Settings
 from civit_mcp.errors import NotConfigured
@@ -290,3 +291,71 @@ def test_a_token_file_that_is_open_to_everyone_is_told(
 
     said = [f"every user of this machine may {may} the token file '{chosen.token_file}'"]
     assert caplog.messages == (said if may else [])
+
+
+def refusal(settings: Settings, folder: Path, *lines: str) -> str:
+    with pytest.raises(NotConfigured) as caught:
+        Access.from_settings(with_file(settings, folder, *lines))
+    return str(caught.value)
+
+
+#: of those that look most like a limit
+ANOTHER = ("cccccccccccccccccccccc", "name-of-a-secret-token", "toolAAAAAAAAAAAAA==", "read-1234")
+
+
+@pytest.mark.parametrize("another", ANOTHER)
+def test_a_second_token_on_a_line_is_never_shown(
+    settings: Settings, tmp_path: Path, another: str
+) -> None:
+    said = refusal(settings, tmp_path, OTHER, f"{TOKEN} read-only {another}")
+
+    assert "word 3 of line 2 of '" in said
+    assert "Next: give each token a line of its own" in said
+    shown = [said[at : at + 6] for at in range(len(said))]
+    assert not [piece for piece in shown if piece in another and piece not in "tokens"]
+
+
+@pytest.mark.parametrize(
+    ("slip", "shown"),
+    [
+        ("readonly", "'readonly'"),
+        ("read-only=yes", "'read-only='"),
+        ("Name=bob", "'Name='"),
+        ("name=", "'name='"),
+        ("toolset=core", "'toolset='"),
+        ("toolsets", "'toolsets'"),
+    ],
+)
+def test_a_limit_with_a_slip_in_it_is_shown(
+    settings: Settings, tmp_path: Path, slip: str, shown: str
+) -> None:
+    said = refusal(settings, tmp_path, f"{TOKEN} {slip}")
+
+    assert f"line 1 of '{tmp_path / 'tokens'}' has {shown}, which limits nothing" in said
+    assert "Next: after the token use name=" in said
+
+
+@pytest.mark.parametrize(
+    ("limit", "told"),
+    [
+        ("toolsets=everything", "has 'everything' in 'toolsets=' that is no tool set"),
+        ("toolsets=core,cccccccccccccccccccccc", "has a word in 'toolsets=' that is no tool set"),
+        ("toolsets=core, browse", "has a comma in 'toolsets=' that no set stands beside"),
+    ],
+)
+def test_a_wrong_tool_set_of_a_token_is_told_with_its_file_and_line(
+    settings: Settings, tmp_path: Path, limit: str, told: str
+) -> None:
+    said = refusal(settings, tmp_path, OTHER, f"{TOKEN} {limit}")
+
+    assert f"line 2 of '{tmp_path / 'tokens'}' {told}" in said
+    assert "CIVIT_MCP_TOOLSETS" not in said
+    assert "cccc" not in said
+
+
+def test_a_token_may_name_its_tool_sets_in_any_case(settings: Settings, tmp_path: Path) -> None:
+    access = Access.from_settings(with_file(settings, tmp_path, f"{TOKEN} toolsets=Core,BROWSE"))
+
+    caller = access.caller(TOKEN)
+    assert caller is not None
+    assert caller.toolsets == chosen_toolsets(["core", "browse"])

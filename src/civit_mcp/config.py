@@ -7,6 +7,7 @@ defaults. Directories default to the places that the user's system keeps for suc
 import os
 import re
 import socket
+from collections.abc import Iterator
 from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -16,11 +17,14 @@ from platformdirs import user_cache_path, user_data_path
 from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from civit_mcp.errors import NotConfigured
 from civit_mcp.models.levels import Level
 
 APP_NAME: Final = "civit-mcp"
 CIVITAI_URL: Final = "https://civitai.com"
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
+#: where an access token stands, and the words of its line: the token, then what narrows it
+PlacedToken = tuple[str, list[str]]
 #: a host, alone or with what people write around it
 _ADDRESS: Final = re.compile(
     r"(?:(?P<scheme>[a-z][a-z0-9+.-]*)://)?"
@@ -238,6 +242,35 @@ def _is_ipv6(text: str) -> bool:
         return IPv6Address(text).scope_id is None
     except ValueError:
         return False
+
+
+def tokens_of(settings: Settings) -> Iterator[PlacedToken]:
+    """The access tokens; whoever wants only the first has no file read that is not needed.
+
+    Raises:
+        NotConfigured: the token file cannot be read or holds none.
+    """
+    if settings.token is not None:
+        words = settings.token.get_secret_value().replace(",", " ").split()
+        for number, token in enumerate(words, 1):
+            of_several = f"token {number} of " if len(words) > 1 else ""
+            yield f"{of_several}CIVIT_MCP_TOKEN", [token]
+    path = settings.token_file
+    if path is None:
+        return
+    try:
+        lines = path.read_text("utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise NotConfigured(
+            f"the token file '{path}' cannot be read ({type(error).__name__})",
+            "correct CIVIT_MCP_TOKEN_FILE, --token-file or the file's permissions",
+        ) from None
+    of_file = [(number, line.split()) for number, line in enumerate(lines, 1)]
+    told = [(number, words) for number, words in of_file if words and words[0][0] != "#"]
+    if not told:
+        raise NotConfigured(f"the token file '{path}' holds no token", "put one token a line in it")
+    for number, words in told:
+        yield f"line {number} of '{path}'", words
 
 
 def is_every_address(host: str) -> bool:

@@ -13,7 +13,8 @@ from typing import Any, Final
 from urllib.parse import SplitResult, urlsplit
 
 from civit_mcp.cli.options import settings_from
-from civit_mcp.config import Settings, is_loopback
+from civit_mcp.config import Settings, is_loopback, tokens_of
+from civit_mcp.errors import NotConfigured
 
 #: seconds that one question may take
 PATIENCE: Final = 5.0
@@ -50,21 +51,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _first_token(settings: Settings) -> str | None:
     """Any token opens the two routes, so the first one does."""
-    if settings.token is not None:
-        words = settings.token.get_secret_value().replace(",", " ").split()
-        if words:
-            return words[0]
-    if settings.token_file is None:
-        return None
     try:
-        lines = settings.token_file.read_text("utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise _Unwell(
-            f"the token file '{settings.token_file}' cannot be read ({type(error).__name__})",
-            "correct CIVIT_MCP_TOKEN_FILE or its permissions",
-        ) from None
-    words = [line.split()[0] for line in lines if line.strip()]
-    return next((word for word in words if not word.startswith("#")), None)
+        first = next(tokens_of(settings), None)
+    except NotConfigured as error:
+        raise _Unwell(error.what, error.next_step) from None
+    return first[1][0] if first is not None else None
 
 
 def _ask(url: str, token: str | None, *, ready: bool) -> str:

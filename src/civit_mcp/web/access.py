@@ -8,23 +8,27 @@ A token file has one token a line, then what narrows it, if anything:
 Tokens are compared in constant time, and only their digests are kept.
 """
 
+import contextlib
 import hashlib
 import hmac
 import logging
 import os
+import re
 import secrets
 import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from civit_mcp.app import Caller, Toolset, chosen_toolsets
-from civit_mcp.config import Settings
+from civit_mcp.app import TOOLSETS, Caller, Toolset, chosen_toolsets
+from civit_mcp.config import PlacedToken, Settings, tokens_of
 from civit_mcp.errors import NotConfigured
 
 logger = logging.getLogger(__name__)
 #: shorter ones can be guessed
 SHORTEST_TOKEN: Final = 16
+#: what certainly is no token but a limit with a slip in it, so that it may be shown
+_NEARLY_A_LIMIT: Final = re.compile(r"(name|read|tool)[a-z_-]{0,8}", re.IGNORECASE)
 
 __all__ = ["Access", "Caller"]
 
@@ -47,14 +51,9 @@ class Access:
         """
         if no_auth:
             return cls((), open_to_all=True)
-        placed: list[_Placed] = []
-        if settings.token is not None:
-            words = settings.token.get_secret_value().replace(",", " ").split()
-            for number, token in enumerate(words, 1):
-                of_several = f"token {number} of " if len(words) > 1 else ""
-                placed.append((f"{of_several}CIVIT_MCP_TOKEN", [token]))
+        placed = list(tokens_of(settings))
         if settings.token_file is not None:
-            placed += _read_file(settings.token_file)
+            _warn_if_open_to_all(settings.token_file)
         if placed:
             return cls(_each_once(placed))
         made = secrets.token_urlsafe(24)
@@ -84,11 +83,7 @@ class Access:
                 )
 
 
-#: where a token stands, and the token with what narrows it
-_Placed = tuple[str, list[str]]
-
-
-def _each_once(placed: list[_Placed]) -> tuple[tuple[bytes, Caller], ...]:
+def _each_once(placed: list[PlacedToken]) -> tuple[tuple[bytes, Caller], ...]:
     """The callers; a token that stands twice would have the limits of one place only."""
     callers: dict[bytes, Caller] = {}
     places: dict[bytes, str] = {}
@@ -103,27 +98,16 @@ def _each_once(placed: list[_Placed]) -> tuple[tuple[bytes, Caller], ...]:
     return tuple(callers.items())
 
 
-def _read_file(path: Path) -> list[_Placed]:
-    try:
-        lines = path.read_text("utf-8-sig").splitlines()
-        mode = path.stat().st_mode
-    except (OSError, UnicodeDecodeError) as error:
-        raise NotConfigured(
-            f"the token file '{path}' cannot be read ({type(error).__name__})",
-            "correct --token-file or its permissions",
-        ) from None
-    placed: list[_Placed] = []
-    for number, line in enumerate(lines, 1):
-        words = line.split()
-        if words and not words[0].startswith("#"):
-            placed.append((f"line {number} of '{path}'", words))
-    if not placed:
-        raise NotConfigured(f"the token file '{path}' holds no token", "put one token a line in it")
+def _warn_if_open_to_all(path: Path) -> None:
     # on Windows these bits say nothing about who may
-    if os.name != "nt" and mode & (stat.S_IROTH | stat.S_IWOTH):
-        may = "change" if mode & stat.S_IWOTH else "read"
-        logger.warning("every user of this machine may %s the token file '%s'", may, path)
-    return placed
+    if os.name == "nt":
+        return
+    # it has been read, so whoever took it away since has closed it
+    with contextlib.suppress(OSError):
+        mode = path.stat().st_mode
+        if mode & (stat.S_IROTH | stat.S_IWOTH):
+            may = "change" if mode & stat.S_IWOTH else "read"
+            logger.warning("every user of this machine may %s the token file '%s'", may, path)
 
 
 def _caller_of(words: list[str], where: str) -> tuple[bytes, Caller]:
@@ -134,23 +118,50 @@ def _caller_of(words: list[str], where: str) -> tuple[bytes, Caller]:
             f"use at least {SHORTEST_TOKEN} printable characters without spaces",
         )
     name, read_only, toolsets = f"token {_digest(token).hex()[:6]}", False, None
-    for limit in limits:
+    for number, limit in enumerate(limits, 2):
         if limit.startswith("#"):
             break
-        key, _, value = limit.partition("=")
+        key, equals, value = limit.partition("=")
         if key == "name" and value:
             name = value
         elif limit == "read-only":
             read_only = True
         elif key == "toolsets" and value:
-            toolsets = chosen_toolsets(value.split(","))
-        else:
+            toolsets = _sets_of(value, where)
+        elif _NEARLY_A_LIMIT.fullmatch(key):
             raise NotConfigured(
-                f"{where} has '{limit[:40]}', which limits nothing",
+                f"{where} has '{key}{equals}', which limits nothing",
                 "after the token use name=…, read-only or toolsets=…",
+            )
+        else:
+            # it may be another token, so it is not shown
+            raise NotConfigured(
+                f"word {number} of {where} limits nothing",
+                "give each token a line of its own; after it use name=…, read-only or "
+                "toolsets=core,browse without spaces",
             )
     digest = _digest(token)
     return digest, Caller(name=name, read_only=read_only, toolsets=toolsets, digest=digest)
+
+
+def _sets_of(value: str, where: str) -> frozenset[Toolset]:
+    chosen: set[Toolset] = set()
+    for word in value.lower().split(","):
+        if not word:
+            raise NotConfigured(
+                f"{where} has a comma in 'toolsets=' that no set stands beside",
+                "write the sets without spaces, such as toolsets=core,browse",
+            )
+        try:
+            chosen |= chosen_toolsets([word])
+        except NotConfigured:
+            # a long one may be a token
+            told = f"'{word}'" if len(word) < SHORTEST_TOKEN else "a word"
+            raise NotConfigured(
+                f"{where} has {told} in 'toolsets=' that is no tool set",
+                f"use default, all, or some of {', '.join(TOOLSETS)}",
+            ) from None
+    return frozenset(chosen)
 
 
 def _digest(token: str) -> bytes:
