@@ -108,6 +108,16 @@ def test_a_token_is_sent_to_no_address_that_could_leak_it(health: Health, url: s
     assert "Next: use " in line
 
 
+@pytest.mark.parametrize(
+    "url", ["https://a..b", f"https://{'x' * 70}.example.com", "https://mcp example.com"]
+)
+def test_a_name_that_nobody_can_have_is_told_as_such(health: Health, url: str) -> None:
+    code, line = health(url)
+
+    assert code == 1
+    assert f"'{url}' is no address of a server. Next: use one like" in line
+
+
 def test_a_token_file_is_not_needed_where_a_token_is_set(base: str, health: Health) -> None:
     assert health(base, CIVIT_MCP_TOKEN_FILE="/nowhere")[0] == 0
 

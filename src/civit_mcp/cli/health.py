@@ -6,6 +6,7 @@ unit file has to hold one. It imports next to nothing, because it is run every f
 
 import argparse
 import json
+import re
 import sys
 import time
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
@@ -89,7 +90,10 @@ def _ask(url: str, token: str | None, *, ready: bool) -> str:
 def _address(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
-        usable = bool(parts.hostname) and (parts.port or 0) >= 0
+        # a connection would refuse such a name too, but in words that fit a wrong token as well
+        name = (parts.hostname or "").encode("idna")
+        usable = bool(name) and not re.search(rb"[\x00-\x20\x7f]", name)
+        usable = usable and (parts.port or 0) >= 0
     except ValueError:
         usable = False
     if not usable or parts.path.strip("/") or parts.scheme not in ("http", "https"):
