@@ -118,6 +118,19 @@ def test_a_wrong_setting_is_named_without_its_value(run: Run, name: str, value: 
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("port", ["99999", "65536", "-1", "http", ""])
+@pytest.mark.parametrize("command", [("serve", "--transport", "http"), ("sandbox",)])
+def test_a_port_that_cannot_be_is_refused_with_those_that_can(
+    run: Run, command: tuple[str, ...], port: str
+) -> None:
+    done = run(*command, "--port", port)
+
+    assert done.returncode == 2
+    last = done.stderr.splitlines()[-1]
+    assert last.endswith(f"argument --port: '{port}' is no port; use a number from 0 to 65535")
+    assert "Traceback" not in done.stderr
+
+
 def test_a_wrong_tool_set_is_refused_with_the_names(run: Run) -> None:
     for command in (("serve",), ("call", "list_catalog"), ("check",)):
         done = run(*command, CIVIT_MCP_TOOLSETS="everything")

@@ -106,7 +106,7 @@ def _add_own_arguments(name: str, parser: argparse.ArgumentParser) -> None:
             help="http serves every HTTP transport at once; sse is another name of it",
         )
         parser.add_argument("--host", default="127.0.0.1", help="address to listen on (http)")
-        parser.add_argument("--port", type=int, default=8765, help="0 takes a free one (http)")
+        parser.add_argument("--port", type=_port, default=8765, help="0 takes a free one (http)")
         parser.add_argument(
             "--no-auth", action="store_true", help="ask for no token; loopback only (http)"
         )
@@ -126,7 +126,7 @@ def _add_own_arguments(name: str, parser: argparse.ArgumentParser) -> None:
             "--wait", type=float, default=0.0, metavar="SECONDS", help="let it come up first"
         )
     elif name == "sandbox":
-        parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
+        parser.add_argument("--port", type=_port, default=0, help="0 takes a free one")
         parser.add_argument("--data", metavar="DIR", help="a folder of recorded answers")
         parser.add_argument(
             "--scenario", action="append", default=[], metavar="NAME", help="a fault; repeatable"
@@ -134,6 +134,12 @@ def _add_own_arguments(name: str, parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
             "--latency-ms", type=float, default=0.0, metavar="MS", help="wait before each answer"
         )
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdecimal()) or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"'{text}' is no port; use a number from 0 to 65535")
+    return int(text)
 
 
 def settings_from(arguments: argparse.Namespace, **defaults: Any) -> Settings:
