@@ -77,6 +77,23 @@ def test_a_page_on_the_list_may_ask_and_call(guarded: Settings) -> None:
     assert called.status_code == 200
 
 
+def test_a_page_on_the_list_may_reach_a_server_in_a_private_network(guarded: Settings) -> None:
+    page = "https://tools.example.com"
+    asked = {
+        "Origin": page,
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Private-Network": "true",
+    }
+    with served(guarded, origins=(page,)) as base:
+        preflight = httpx.options(f"{base}/mcp", headers=asked)
+        stranger = httpx.options(f"{base}/mcp", headers={**asked, "Origin": "https://evil.example"})
+
+    assert preflight.status_code == 200
+    assert preflight.headers["access-control-allow-private-network"] == "true"
+    assert stranger.status_code == 403
+    assert "access-control-allow-private-network" not in stranger.headers
+
+
 @pytest.mark.parametrize("transport", ["http", "sse"])
 async def test_tools_answer_over_every_transport_and_era(
     base: str, transport: str, era: str

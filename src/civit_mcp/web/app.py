@@ -63,6 +63,7 @@ def create_app(server: CivitServer, access: Access, places: Places) -> Starlette
         allow_origins=list(places.origins),
         allow_methods=["GET", "POST", "DELETE"],
         allow_headers=["*"],
+        allow_private_network=True,
         expose_headers=["Mcp-Session-Id", "WWW-Authenticate"],
     )
     app = Starlette(
