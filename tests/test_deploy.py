@@ -31,12 +31,14 @@ from mcp import Client
 from mcp.client.sse import sse_client
 from mcp.client.streamable_http import streamable_http_client
 from pydantic import SecretStr
+from starlette.applications import Starlette
 
 from civit_mcp.cli.options import parse
 from civit_mcp.config import Settings
 from civit_mcp.sandbox import Sandbox, world
 from civit_mcp.tools import all_tools
 from civit_mcp.web import Places
+from civit_mcp.web.running import MOST_CONNECTIONS, configured
 from tests.http_kit import served
 
 ROOT = Path(__file__).parents[1]
@@ -130,6 +132,41 @@ def test_every_command_that_the_files_have_is_one_that_the_program_takes() -> No
     calls = [arguments for arguments in parsed if arguments.command == "call"]
     writing = {tool.name: tool for tool in all_tools()}
     assert all(call.tool in writing and json.loads(call.arguments) for call in calls)
+
+
+def test_who_pastes_the_steps_for_systemd_is_told_to_fill_the_files_before_the_start() -> None:
+    (block,) = [found for found in re.findall(r"```sh\n(.*?)```", text("README.md"), re.DOTALL)
+                if "systemctl" in found]  # fmt: skip
+    *made, told, start, asked = block.splitlines()
+
+    assert told.startswith("# now fill the two files ")
+    assert len([line for line in made if "/dev/null" in line]) == 2
+    assert "systemctl enable --now" in start
+    assert " health " in asked
+
+
+def test_the_table_of_refusals_tells_how_many_connections_there_may_be() -> None:
+    rows = re.findall(r"^\| 503 .*", text("README.md"), re.MULTILINE)
+
+    assert [row for row in rows if f" {MOST_CONNECTIONS:,} connections" in row]
+
+
+@pytest.mark.parametrize(
+    ("name", "block", "setting"),
+    [
+        ("nginx.conf", r"^upstream .*?^}", r"^ +keepalive_timeout (\d+)s;"),
+        ("Caddyfile", r"reverse_proxy .*?^}", r"transport http {\n\s+keepalive (\d+)s\n"),
+    ],
+)
+def test_a_proxy_gives_up_an_idle_connection_before_the_server_does(
+    name: str, block: str, setting: str
+) -> None:
+    (upstream,) = re.findall(block, text(name), re.DOTALL | re.MULTILINE)
+    (seconds,) = re.findall(setting, upstream, re.MULTILINE)
+    server = configured(Starlette(), host="127.0.0.1", port=0, log_level="WARNING")
+
+    assert 0 < int(seconds) <= server.timeout_keep_alive - 5
+    assert f"the {server.timeout_keep_alive} seconds after which the server" in upstream
 
 
 def sent_to_the_builder(path: Path) -> bool:
