@@ -40,3 +40,13 @@ async def over(
         stream = streamable_http_client(f"{base}/mcp", http_client=http)
         async with Client(stream, mode=era, **options) as client:
             yield Assistant(client)
+
+
+async def listen_once(client: Client, era: str, uri: str = "catalog://models.json") -> None:
+    """Begin to listen to a resource, and end it."""
+    if era == "legacy":
+        await client.subscribe_resource(uri)
+        await client.unsubscribe_resource(uri)
+    else:
+        async with client.listen(resource_subscriptions=[uri]):
+            pass

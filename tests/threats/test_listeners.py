@@ -2,15 +2,20 @@
 
 import re
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import httpx
+import httpx2
 import pytest
 from mcp import Client, MCPError
 from mcp.client.sse import sse_client
+from mcp.client.streamable_http import streamable_http_client
 from mcp.types import ResourceUpdatedNotification
 from pydantic import SecretStr
 
@@ -19,7 +24,20 @@ from civit_mcp.config import Settings
 from civit_mcp.sandbox import world
 from civit_mcp.server import create_server
 from tests.civitai_support import until
-from tests.http_kit import BEARER, TOKEN, call_over, connected, head, initialize, modern, served
+from tests.client_kit import listen_once
+from tests.conftest import ERAS
+from tests.http_kit import (
+    BEARER,
+    OTHER,
+    TOKEN,
+    bearer,
+    call_over,
+    connected,
+    head,
+    initialize,
+    modern,
+    served,
+)
 
 MODELS = "catalog://models.json"
 # the older revisions' subscriptions are deprecated in the client, and served all the same
@@ -105,7 +123,17 @@ async def test_a_subscription_to_a_novel_is_refused(settings: Settings) -> None:
 
 
 @pytest.mark.parametrize(
-    "uris", [[f"catalog://models/{n}" for n in range(300)], ["catalog://" + "x" * 2000]]
+    "uris",
+    [
+        [f"catalog://models/{n}" for n in range(300)],
+        ["catalog://" + "x" * 2000],
+        # of these there is no news, and they would be kept all the same
+        [f"x://{n}" for n in range(300)],
+        ["x://" + "x" * 2000],
+        [MODELS] * 300,
+        [MODELS, [[]]],
+    ],
+    ids=["many", "long", "many elsewhere", "long elsewhere", "one many times", "no text"],
 )
 async def test_a_stream_that_wants_to_hear_of_everything_is_refused(
     base: str, uris: list[str]
@@ -117,6 +145,100 @@ async def test_a_stream_that_wants_to_hear_of_everything_is_refused(
 
     assert "at most 256 resources" in answer.text
     assert "result" not in answer.text
+
+
+@pytest.mark.parametrize("place", ["params", "notifications", "_meta"])
+@pytest.mark.parametrize(
+    "much", [["x"] * 10_000, [{"x": []}] * 5_000, "x" * 400_000], ids=["many", "nested", "long"]
+)
+async def test_a_stream_that_brings_much_else_along_is_refused(
+    base: str, place: str, much: Any
+) -> None:
+    headers, body = modern(
+        "subscriptions/listen", notifications={"resourceSubscriptions": [MODELS]}
+    )
+    (body["params"] if place == "params" else body["params"][place])["more"] = much
+    async with httpx.AsyncClient(headers={**BEARER, **headers}) as http:
+        with anyio.fail_after(5):
+            answer = await http.post(f"{base}/mcp", json=body)
+
+    assert answer.json()["error"]["code"] == -32602
+    assert "too much for a request to listen" in answer.text
+
+
+@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.parametrize("moment", ["before the look", "during the look"])
+async def test_who_leaves_while_it_begins_to_listen_is_not_listened_for(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, era: str, moment: str
+) -> None:
+    # without a pause between two looks, every answer below would leave room for many
+    monkeypatch.setattr(live, "INTERVAL", 0)
+    server = create_server(settings)
+    looks, go_on = 0, threading.Event()
+
+    def look() -> int:
+        nonlocal looks
+        looks += 1
+        assert go_on.wait(10)
+        return 0
+
+    monkeypatch.setattr(server.live, "_fingerprint", look)
+    threads, others = anyio.to_thread.current_default_thread_limiter(), object()
+    async with Client(server, mode=era) as client:
+        await client.call_tool("list_catalog", {})
+        if moment == "before the look":
+            # as on a server that has its hands full
+            monkeypatch.setattr(threads, "total_tokens", threads.borrowed_tokens + 1)
+            await threads.acquire_on_behalf_of(others)
+        async with anyio.create_task_group() as leaving:
+            leaving.start_soon(listen_once, client, era)
+            await until(lambda: looks == 1 or threads.statistics().tasks_waiting == 1)
+            leaving.cancel_scope.cancel()
+        # whatever is answered after this was asked after the server heard of it
+        await client.list_tools()
+        go_on.set()
+        if moment == "before the look":
+            threads.release_on_behalf_of(others)
+
+        await listen_once(client, era, "catalog://loras.json")
+        await client.list_tools()
+        listened = looks
+        for _ in range(20):
+            await client.call_tool("list_catalog", {})
+
+    assert listened >= 1
+    assert looks <= listened + 1
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_who_may_not_read_the_catalog_may_not_hear_of_its_changes(
+    settings: Settings, tmp_path: Path, era: str
+) -> None:
+    async def listen(client: Client) -> None:
+        await listen_once(client, era)
+
+    async def read(client: Client) -> None:
+        await client.read_resource(MODELS)
+
+    async def refusal_of(token: str, do: Any) -> str | None:
+        async with httpx2.AsyncClient(headers=bearer(token), timeout=30) as http:
+            wire = streamable_http_client(f"{base}/mcp", http_client=http)
+            async with Client(wire, mode=era) as client:
+                try:
+                    await do(client)
+                except MCPError as error:
+                    return error.error.message
+        return None
+
+    tokens = tmp_path / "tokens"
+    tokens.write_text(f"{TOKEN}\n{OTHER} name=looker toolsets=browse\n", "utf-8")
+    update = {"token_file": tokens, "toolsets": ("all",)}
+    with served(settings.model_copy(update=update)) as base:
+        refused = await refusal_of(OTHER, listen)
+        assert refused is not None
+        assert refused.startswith("[forbidden] ")
+        assert refused == await refusal_of(OTHER, read)
+        assert await refusal_of(TOKEN, listen) is None
 
 
 @pytest.mark.parametrize(

@@ -130,7 +130,8 @@ MODEL: Final = (
         "one check behind every door: transports, eras, resources, REST",
         ("test_what_is_switched_off_is_neither_listed_nor_called_by_any_door",
          "test_a_token_for_browsing_gets_nothing_else_by_any_door",
-         "test_what_one_token_may_not_another_may"),
+         "test_what_one_token_may_not_another_may",
+         "test_who_may_not_read_the_catalog_may_not_hear_of_its_changes"),
     ),
     Threat(
         "holder", "uses the session or the stream of another token",
@@ -194,12 +195,14 @@ MODEL: Final = (
          "test_who_leaves_in_the_middle_of_a_body_leaves_no_trace"),
     ),
     Threat(
-        "holder", "listens to everything, to nonsense, or without ever reading",
-        "bounded subscriptions, and a deadline for who is told",
+        "holder", "listens to everything, to nonsense, without ever reading, or for a moment",
+        "bounded subscriptions and requests, a deadline for who is told, and nothing left behind",
         ("test_who_never_reads_is_forgotten_and_the_others_are_told",
          "test_one_connection_holds_so_many_subscriptions_and_no_more",
          "test_a_subscription_to_a_novel_is_refused",
          "test_a_stream_that_wants_to_hear_of_everything_is_refused",
+         "test_a_stream_that_brings_much_else_along_is_refused",
+         "test_who_leaves_while_it_begins_to_listen_is_not_listened_for",
          "test_a_stream_that_asks_for_nonsense_is_a_client_error_and_no_crash"),
     ),
     # --- who writes what CivitAI tells

@@ -66,7 +66,7 @@ class CivitServer(MCPServer[App]):
     def __init__(self, app: App, **options: Any) -> None:
         """Take the app that every connection shares."""
         self.app = app
-        self.live = LiveCatalog(self._catalog_state)
+        self.live = LiveCatalog(self._catalog_state, self._must_allow_reading)
         #: called once every room is loaded
         self.on_settled: Callable[[], None] | None = None
         super().__init__(
@@ -130,7 +130,7 @@ class CivitServer(MCPServer[App]):
         try:
             if ctx.method == "subscriptions/listen":
                 self._greeted.set()
-                return await self.live.during_stream(ctx.params, lambda: call_next(ctx))
+                return await self.live.during_stream(ctx, call_next)
             answer = await call_next(ctx)
             if ctx.method == "server/discover" and not self.lists_change:
                 return _without_list_news(answer)
@@ -284,6 +284,12 @@ class CivitServer(MCPServer[App]):
         if caller is not None and limit is not None and self._set_of.get(name) not in limit:
             raise self._beyond(name, caller)
 
+    def _must_allow_reading(self, uri: str) -> None:
+        """A resource is another door to what a tool tells, so the tool's limits hold for it."""
+        tool = next((t for start, t in _SAME_AS if uri.startswith(start)), None)
+        if tool is not None:
+            self.must_allow_what_tells(tool, current_caller.get())
+
     def _beyond(self, name: str, caller: Caller) -> Forbidden:
         off = ", ".join(caller.sets_beyond(chosen_toolsets(self.app.settings.toolsets)))
         return Forbidden(
@@ -303,15 +309,10 @@ class CivitServer(MCPServer[App]):
             )
 
     async def read_resource(self, uri: Any, context: Context[App, Any] | None = None) -> Any:
-        """Read a resource; our errors keep their sentence.
-
-        A resource is another door to what a tool tells, so the tool's limits hold for it.
-        """
+        """Read a resource; our errors keep their sentence."""
         request = context.request_context.request if context is not None else None
         try:
-            tool = next((t for start, t in _SAME_AS if str(uri).startswith(start)), None)
-            if tool is not None:
-                self.must_allow_what_tells(tool, current_caller.get())
+            self._must_allow_reading(str(uri))
             with self.app.serving(request):
                 return await super().read_resource(uri, context)
         except CivitError as error:
