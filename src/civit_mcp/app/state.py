@@ -77,7 +77,7 @@ class App:
         A caller who brings a CivitAI key gets a desk of their own.
 
         That desk has another client, so neither key nor cached answers are shared with anybody
-        else; the catalog and the limits towards CivitAI are the same.
+        else; the catalog and the limits towards CivitAI and the disk are the same.
 
         Raises:
             BadReference: what the request brings cannot be a key.
@@ -118,7 +118,10 @@ class App:
                 cache_bytes=_KEPT_FOR_A_KEY,
             )
             answered = Answered(most_bytes=_KEPT_FOR_A_KEY)
-            held = _Held(Desk(settings, client, self.desk.catalog, answered=answered))
+            first = self.desk
+            held = _Held(
+                Desk(settings, client, first.catalog, answered=answered, readers=first.readers)
+            )
         held.users += 1
         self._keyed[owned] = held
         return held

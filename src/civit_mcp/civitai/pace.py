@@ -42,7 +42,7 @@ class PacePolicy:
 
 
 class Pace:
-    """Shared by all calls of a client; a server has one client."""
+    """Shared by all calls of a server, whichever caller's key they carry."""
 
     def __init__(self, policy: PacePolicy, *, longest_wait: float, clock: Clock) -> None:
         """Start with a full bucket. `longest_wait`: seconds of pause a caller is held for."""

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Final, TypeVar
 
+import anyio
 import anyio.to_thread
 
 from civit_mcp.catalog import Catalog, Snapshot
@@ -17,6 +18,9 @@ from civit_mcp.usecases.paging import Trails
 
 T = TypeVar("T")
 
+#: files hashed at the same time; more only make one disk seek
+READERS: Final = 2
+
 NO_ROOT_NOTE = (
     "No models root is set, so files on disk cannot be seen and every entry reads 'missing'; "
     "set CIVIT_MCP_MODELS_ROOT to ComfyUI's models folder"
@@ -25,7 +29,7 @@ NO_ROOT_NOTE = (
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """One per server; safe to share between requests."""
+    """One per server, and one per caller's key beside it; safe to share between requests."""
 
     settings: Settings
     client: CivitaiClient
@@ -34,6 +38,10 @@ class Desk:
     trails: Trails = field(default_factory=Trails, repr=False, compare=False)
     #: what was answered lately
     answered: Answered = field(default_factory=Answered, repr=False, compare=False)
+    #: who hashes files: the threads and the disk are the server's, so all desks share it
+    readers: anyio.CapacityLimiter = field(
+        default_factory=lambda: anyio.CapacityLimiter(READERS), repr=False, compare=False
+    )
 
     @classmethod
     def open(cls, settings: Settings, *, catalog: Catalog | None = None) -> "Desk":

@@ -23,15 +23,13 @@ from civit_mcp.text import one_line
 from civit_mcp.usecases import cursors
 from civit_mcp.usecases.batch import not_too_many
 from civit_mcp.usecases.bounds import take_within
-from civit_mcp.usecases.desk import Desk
+from civit_mcp.usecases.desk import READERS, Desk
 from civit_mcp.usecases.hashing import Digests, ModelFile, digests_of, model_files
 from civit_mcp.usecases.identification import owner_of
 from civit_mcp.usecases.resolve import level_of
 from civit_mcp.usecases.rows import in_megabytes, status_of, word
 
 MOST_HASHES: Final = 500
-#: files hashed at the same time; more only make one disk seek
-_READERS: Final = 2
 #: beyond the files of any disk
 _MOST_THINGS: Final = 2**53
 #: owners of one file in an answer: as many as it holds when it is about nothing else
@@ -97,7 +95,8 @@ async def identify_files(
         start = cursors.number("file", cursor, "identify_files", least=0, most=_MOST_THINGS)
     todo = [*files, *dict.fromkeys(text.strip() for text in hashes)]
     piece = todo[start : start + limit]
-    hashed = await _hash_all([each for each in piece if isinstance(each, ModelFile)], progress)
+    files_of_piece = [each for each in piece if isinstance(each, ModelFile)]
+    hashed = await _hash_all(desk, files_of_piece, progress)
     asked = [_asked(each, hashed) for each in piece]
     hits, failure = await _look_up(desk, asked)
     snapshot, notes = await desk.snapshot_or_note()
@@ -178,13 +177,16 @@ def _is_hex(text: str) -> bool:
     return all(letter in "0123456789abcdefABCDEF" for letter in text)
 
 
-async def _hash_all(files: Sequence[ModelFile], progress: Progress) -> dict[str, _Asked]:
+async def _hash_all(
+    desk: Desk, files: Sequence[ModelFile], progress: Progress
+) -> dict[str, _Asked]:
     """Hash files in threads; a cancelled call stops at the next piece."""
     total = sum(file.size for file in files) or 1
     #: bytes of each file, as far as told
     read: dict[str, int] = {}
     results: dict[str, _Asked] = {}
-    readers = anyio.CapacityLimiter(_READERS)
+    # the rest waits here: in the line of all calls, one with few files would wait for all of them
+    in_line = anyio.Semaphore(READERS)
 
     async def tell(file: ModelFile, position: int, verb: str) -> None:
         # a file that grows while it is read is no more than it was
@@ -205,7 +207,8 @@ async def _hash_all(files: Sequence[ModelFile], progress: Progress) -> dict[str,
 
         try:
             work = partial(digests_of, file.path, advance)
-            digests = await anyio.to_thread.run_sync(work, limiter=readers)
+            async with in_line:
+                digests = await anyio.to_thread.run_sync(work, limiter=desk.readers)
         except OSError as error:
             reason = f"the file cannot be read: {error.strerror or 'unknown reason'}"
             results[file.shown] = _Asked(file=file, problem=reason)
