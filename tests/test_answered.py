@@ -4,9 +4,11 @@ A server that answered before must never differ from one that was started a mome
 """
 
 import contextvars
+import gc
 import json
 import shutil
 import threading
+import tracemalloc
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -30,6 +32,7 @@ from tests.conftest import Assistant
 
 LORA = {"version_id": world.DEMO_LORA_VERSION}
 IMAGE = {"image_id": world.DEMO_IMAGE}
+MODELS = [world.DEMO_LORA_MODEL, world.DEMO_CHECKPOINT_MODEL]
 ASKED: list[tuple[str, dict[str, Any]]] = [
     ("get_generation_data", IMAGE),
     ("get_model_version", LORA),
@@ -47,13 +50,13 @@ async def served(settings: Settings) -> AsyncIterator[tuple[Assistant, CivitServ
         yield Assistant(client), server
 
 
-def shelve(settings: Settings, folder: str = "loras", version: int = 1) -> str:
+def shelve(settings: Settings, folder: str = "loras", version: int = 1, *, copies: int = 1) -> str:
     """Write a catalog by hand, as another program does; gives the file name in it."""
     entry = {
         "name": "Lantern Glow", "file": "lantern_glow.safetensors", "dest": folder,
         "source": "civitai", "civitai_version_id": world.DEMO_LORA_VERSION,
     }  # fmt: skip
-    shelf = {"id": "loras", "name": "LoRAs", "models": [entry]}
+    shelf = {"id": "loras", "name": "LoRAs", "models": [entry] * copies}
     settings.catalog_dir.mkdir(exist_ok=True)
     text = json.dumps({"version": version, "date": "", "categories": [shelf]}, indent=2)
     (settings.catalog_dir / "models.json").write_text(text + "\n", "utf-8")
@@ -203,6 +206,42 @@ def test_a_server_that_answered_before_says_what_a_new_one_says(
 
     with start_blocking_portal("asyncio") as portal:
         portal.call(compare)
+
+
+@pytest.mark.parametrize(
+    ("tool", "questions"),
+    [
+        ("list_catalog", [{"limit": n} for n in range(40, 51)]),
+        ("list_catalog", [{"limit": n} for n in range(1, 11)]),
+        ("get_model", [{"model_id": n} for n in MODELS]),
+        ("search_models", [{"query": q, "limit": n} for q in ("mist", "") for n in (1, 5, 20)]),
+        ("get_generation_data", [{**IMAGE, "include_raw": raw} for raw in (True, False)]),
+        ("search_models", [{"query": "none such", "limit": n} for n in range(1, 11)]),
+        ("list_catalog", [{"status": "present", "limit": n} for n in range(1, 11)]),
+    ],
+    ids=["long pages", "short pages", "models", "searches", "images", "nothing", "many looks"],
+)
+async def test_a_kept_answer_is_charged_what_it_holds(
+    settings: Settings, tool: str, questions: list[dict[str, Any]]
+) -> None:
+    shelve(settings, copies=50)
+    tracemalloc.start()
+    try:
+        async with served(settings) as (assistant, server):
+            for question in questions:
+                await assistant.ask(tool, **question)
+            kept = server.app.desk.answered._kept
+            count, charged = len(kept), kept.currsize
+            gc.collect()
+            before, _ = tracemalloc.get_traced_memory()
+            kept.clear()
+            gc.collect()
+            held = before - tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+
+    assert count == len(questions)
+    assert 0.9 * held <= charged <= 3 * held
 
 
 async def test_an_answer_that_lacks_what_failed_is_not_given_again(

@@ -122,8 +122,13 @@ async def test_what_all_keys_keep_in_memory_is_a_fraction_of_what_the_container_
     transport = held.desk.client._transport
     kept = (transport._cache, transport._held, held.desk.answered)
     bytes_of_one = sum(int(cache._kept.maxsize) for cache in kept)
+    own = app.desk.client._transport
+    bytes_of_the_first = sum(
+        int(cache._kept.maxsize) for cache in (own._cache, own._held, app.desk.answered)
+    )
 
-    assert state.MOST_KEYS * bytes_of_one <= 200 * 1024 * 1024
+    # the container has 512, of which an idle server takes 80
+    assert state.MOST_KEYS * bytes_of_one + bytes_of_the_first <= 280 * 1024 * 1024
 
 
 async def test_who_comes_when_every_place_for_a_key_is_taken_is_told_to_wait(

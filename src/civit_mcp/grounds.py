@@ -33,6 +33,11 @@ class Grounds:
         return self._firm and len(self._looks) <= _MOST_LOOKS
 
     @property
+    def checks(self) -> int:
+        """How many there are; each is held as long as the answer."""
+        return len(self._facts) + len(self._looks)
+
+    @property
     def look(self) -> Check | None:
         """Whether the disk is as it was seen; blocks. None when nothing was looked at."""
         return self._look_again if self._looks else None

@@ -19,8 +19,9 @@ from civit_mcp.grounds import Check, Grounds
 
 #: seconds for which an answer is kept
 KEPT_FOR: Final = 60.0
-#: bytes of text of all kept answers together, unless it is told how many
-_MOST_BYTES: Final = 4_000_000
+#: bytes of memory that all kept answers hold together, unless it is told how many. A process may
+#: have 512 MB: 80 when idle, 72 for CivitAI's answers and ours, and three for each of 64 keys
+_MOST_BYTES: Final = 32 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,10 @@ class Answered:
         return kept.answer
 
     def keep(self, question: Hashable, answer: Any, *, size: int, grounds: Grounds) -> None:
-        """Remember an answer; one whose grounds cannot be checked is not remembered."""
+        """Remember an answer; one whose grounds cannot be checked is not remembered.
+
+        `size`: bytes of memory that it and its grounds hold.
+        """
         if grounds.firm and size <= self._kept.maxsize:
             self._kept[question] = _Kept(answer, size, grounds)
 
