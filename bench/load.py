@@ -3,6 +3,8 @@
 Warm calls over every transport, by one client and by 32 at once, beside `echo` on a bare server
 of the same SDK. Ours and the bare server answer in turn, round by round; figures are medians over
 the rounds. Servers and clients are processes of their own and share the machine's cores.
+
+Ends with 1, and a line about each, when a ratio at 32 clients is past its bar.
 """
 
 import argparse
@@ -22,13 +24,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.clients import OVER_HTTP, Call, checked, stdio
+from bench.clients import OVER_HTTP, Call, checked, is_refused, stdio
 from bench.run import home_in, stand_in
 from bench.wire import BARE, OURS
 from civit_mcp.sandbox.world import DEMO_CHECKPOINT_VERSION, DEMO_IMAGE
 
 TOKEN = "a-token-of-the-bench"
 AT_ONCE = (1, 32)
+#: the bars hold at so many clients: one alone measures how long a call is, not what a server bears
+CROWD = 32
+#: our rate beside the bare server's, and our p99 beside its
+LOWEST_RATE = 0.6
+HIGHEST_P99 = 2.0
 ECHO: tuple[str, dict[str, Any]] = ("echo", {"text": "x" * 200})
 WARM: dict[str, dict[str, Any]] = {
     "list_catalog": {},
@@ -68,12 +75,13 @@ class Figures:
 
 
 def main() -> None:
-    """Measure every transport and print one line a figure."""
+    """Measure every transport and print one line a figure, then one for each broken bar."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer calls, rougher figures")
     parser.add_argument("--tools", nargs="*", default=list(WARM), choices=list(WARM))
     options = parser.parse_args()
     calls, rounds = (400, 3) if options.quick else (1000, 5)
+    broken: list[str] = []
     print("| transport | at once | tool | civit-mcp | `echo` | rate | p99 |\n" + "|---" * 7 + "|")
     with tempfile.TemporaryDirectory() as folder, stand_in(latency_ms=0) as url:
         env = {
@@ -82,38 +90,48 @@ def main() -> None:
             **home_in(Path(folder)),
             "CIVIT_MCP_TOKEN": TOKEN,
         }
-        asyncio.run(_over_stdio(env, options.tools, calls, rounds))
+        broken += asyncio.run(_over_stdio(env, options.tools, calls, rounds))
         for name in OVER_HTTP:
             with ExitStack() as stack:
                 ours, _ = stack.enter_context(our_http_server(env))
                 bare = stack.enter_context(
                     _bare_http_server("sse" if name == "HTTP+SSE" else "streamable-http")
                 )
-                asyncio.run(_over_http(name, ours, bare, options.tools, calls, rounds))
+                broken += asyncio.run(_over_http(name, ours, bare, options.tools, calls, rounds))
+    for line in broken:
+        print(line, file=sys.stderr)
+    sys.exit(1 if broken else 0)
 
 
-async def _over_stdio(env: Mapping[str, str], tools: list[str], calls: int, rounds: int) -> None:
+async def _over_stdio(
+    env: Mapping[str, str], tools: list[str], calls: int, rounds: int
+) -> list[str]:
+    broken: list[str] = []
     async with stdio(OURS, env) as ours, stdio(BARE, env) as bare:
         for many in AT_ONCE:
             # a pipe has one client; what is at once are its calls
-            await _compare("stdio", [ours] * many, [bare] * many, tools, calls, rounds)
+            broken += await _compare("stdio", [ours] * many, [bare] * many, tools, calls, rounds)
+    return broken
 
 
 async def _over_http(
     name: str, ours: str, bare: str, tools: list[str], calls: int, rounds: int
-) -> None:
+) -> list[str]:
+    broken: list[str] = []
     for many in AT_ONCE:
         async with AsyncExitStack() as stack:
             mine, theirs = [
                 [await stack.enter_async_context(OVER_HTTP[name](base, TOKEN)) for _ in range(many)]
                 for base in (ours, bare)
             ]
-            await _compare(name, mine, theirs, tools, calls, rounds)
+            broken += await _compare(name, mine, theirs, tools, calls, rounds)
+    return broken
 
 
 async def _compare(
     transport: str, ours: list[Call], bare: list[Call], tools: list[str], calls: int, rounds: int
-) -> None:
+) -> list[str]:
+    broken: list[str] = []
     figures = {name: Figures() for name in (*tools, "echo")}
     for tool in tools:
         for _ in range(20):
@@ -133,6 +151,17 @@ async def _compare(
         tail = statistics.median(mine.p99) / statistics.median(echo.p99)
         row = (transport, len(ours), f"`{tool}`", mine, echo, f"{rate:.2f}", f"{tail:.2f}")
         print(f"| {' | '.join(map(str, row))} |", flush=True)
+        if len(ours) >= CROWD:
+            broken += [f"{transport}, {tool}: {what}" for what in past_the_bars(rate, tail)]
+    return broken
+
+
+def past_the_bars(rate: float, tail: float) -> Iterator[str]:
+    """Which of the bars the ratios of a rate and of a p99 are past."""
+    if rate < LOWEST_RATE:
+        yield f"the rate ratio {rate:.2f} is below {LOWEST_RATE}"
+    if tail > HIGHEST_P99:
+        yield f"the p99 ratio {tail:.2f} is above {HIGHEST_P99}"
 
 
 async def _round(
@@ -149,7 +178,7 @@ async def _round(
             began = time.perf_counter()
             answer = await call(tool, arguments)
             took.append(time.perf_counter() - began)
-            if b'"result"' not in answer:
+            if is_refused(answer):
                 raise RuntimeError(f"the call failed: {answer[:500]!r}")
 
     began = time.perf_counter()
