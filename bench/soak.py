@@ -1,12 +1,15 @@
 """Keep a server busy over every transport and watch its memory: `python -m bench.soak`.
 
 Clients come, ask a few questions of many kinds (some of them wrong), write to the catalog and
-take it back, and go, for ten minutes or `--seconds`. Memory is the server's resident set; its
-level at the end is compared with its level after the first minute (`--settle`).
+take it back, and go, for ten minutes or `--seconds`. Some bring a CivitAI key of their own, some
+hang up in the middle of a call, some only listen or subscribe to the catalog and leave, some ask
+the admin routes. Memory is the server's resident set; its level at the end is compared with its
+level after the first minute (`--settle`). Ends with 1 when it grew by more than 5 %.
 """
 
 import argparse
 import asyncio
+import contextlib
 import os
 import random
 import statistics
@@ -14,16 +17,31 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.clients import OVER_HTTP, Call
+from bench.clients import OVER_HTTP, Call, fetch, listen, subscribe
 from bench.load import TOKEN, our_http_server
 from bench.run import home_in, stand_in
 from civit_mcp.sandbox import world
 
 CLIENTS = 32
+#: share by which memory may have grown between the two levels
+MOST_GROWTH = 0.05
+#: CivitAI keys of callers; without one is who has none
+KEYS = ["", "", "", "", *(f"the-key-of-caller-{number}" for number in range(4))]
+MODELS = "catalog://models.json"
+ROUTES = [
+    "/api/admin/models/civitai-map",
+    *(
+        f"/api/admin/civitai/image/{image}"
+        for image in (world.DEMO_IMAGE, world.TEN_LORAS_IMAGE, world.NO_SUCH_IMAGE)
+    ),
+]
+#: the longest that who hangs up waits for an answer, in seconds; in a crowd most take longer
+_PATIENCE = 0.05
 #: seconds between two looks at the memory
 _EVERY = 1.0
 #: looks whose median is a level
@@ -58,6 +76,7 @@ def main() -> None:
         f"{options.settle:.0f} s, {seen.ended:.1f} MiB after {options.seconds:.0f} s "
         f"({seen.growth:+.1%})"
     )
+    sys.exit(1 if seen.growth > MOST_GROWTH else 0)
 
 
 def soak(*, seconds: float, settle: float, told: bool = False) -> Soaked:
@@ -90,27 +109,67 @@ async def _soak(base: str, pid: int, seconds: float, settle: float, *, told: boo
         seen.ended = statistics.median(seen.levels[-_LOOKS:])
 
     async def visit(number: int) -> None:
-        chance = random.Random(number)
-        while time.monotonic() < end:
-            open_client = chance.choice(list(OVER_HTTP.values()))
-            async with open_client(base, TOKEN) as call:
-                seen.visits += 1
-                for _ in range(chance.randint(1, 30)):
-                    await _ask(call, chance)
-                    seen.calls += 1
+        visitor = _Visitor(base, random.Random(number), seen)
+        while True:
+            await visitor.visit()
+            seen.visits += 1
 
     async with asyncio.TaskGroup() as group:
-        group.create_task(watch())
-        for number in range(CLIENTS):
-            group.create_task(visit(number))
+        visiting = [group.create_task(visit(number)) for number in range(CLIENTS)]
+        await watch()
+        for each in visiting:
+            each.cancel()
     return seen
 
 
-async def _ask(call: Call, chance: random.Random) -> None:
-    tool, arguments = chance.choice(QUESTIONS)
-    answer = await call(tool, arguments)
-    if b'"result"' not in answer:
-        raise RuntimeError(f"{tool} was not answered: {answer[:500]!r}")
+@dataclass(frozen=True, slots=True)
+class _Visitor:
+    """One client after the other, each of some kind."""
+
+    base: str
+    chance: random.Random
+    seen: Soaked
+
+    async def visit(self) -> None:
+        """Come, do something, and go."""
+        kinds = (self._ask_a_few, self._hang_up, self._listen, self._fetch)
+        await self.chance.choices(kinds, weights=(4, 2, 2, 2))[0](self.chance.choice(KEYS))
+
+    async def _ask_a_few(self, key: str) -> None:
+        async with self._opened(key) as call:
+            for _ in range(self.chance.randint(1, 30)):
+                await self._ask(call, key)
+
+    async def _hang_up(self, key: str) -> None:
+        """Ask, and go without hearing the answer."""
+        async with self._opened(key) as call:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_PATIENCE * self.chance.random()):
+                    await self._ask(call, key)
+
+    async def _listen(self, _key: str) -> None:
+        """Begin to hear of changes, and go."""
+        self.seen.calls += 1
+        await self.chance.choice((listen, subscribe))(self.base, TOKEN, MODELS)
+
+    async def _fetch(self, key: str) -> None:
+        """Ask one of the admin routes."""
+        self.seen.calls += 1
+        path = self.chance.choice(ROUTES)
+        status = await fetch(self.base, TOKEN, path, key)
+        if status not in ("200", "404"):
+            raise RuntimeError(f"{path} was answered with {status}")
+
+    def _opened(self, key: str) -> AbstractAsyncContextManager[Call]:
+        open_client = self.chance.choice(list(OVER_HTTP.values()))
+        return open_client(self.base, TOKEN, key)
+
+    async def _ask(self, call: Call, key: str) -> None:
+        self.seen.calls += 1
+        tool, arguments = self.chance.choice(FEW if key else QUESTIONS)
+        answer = await call(tool, arguments)
+        if b'"result"' not in answer:
+            raise RuntimeError(f"{tool} was not answered: {answer[:500]!r}")
 
 
 def _questions() -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -134,6 +193,9 @@ def _questions() -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 QUESTIONS = list(_questions())
+#: what callers with keys ask: answers are kept for each apart, and at the pace that CivitAI is
+#: asked at, all of the questions would keep the caches filling until the end
+FEW = QUESTIONS[::7]
 
 
 def resident(pid: int) -> float:

@@ -12,5 +12,6 @@ def test_memory_stays_where_it_settled() -> None:
 
     assert seen.visits > 32
     assert seen.calls > 300
-    # a leak of one session or one answer a visit shows as far more than this
+    # wider than the bar of the long form, as caches still fill after so short a time; a leak of one
+    # session or one answer a visit shows as far more than this
     assert seen.growth < 0.1, seen.levels
