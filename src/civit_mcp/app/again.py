@@ -29,8 +29,6 @@ _LONGEST_QUESTION: Final = 4000
 _BYTES_OF_ANY: Final = 3_000
 _BYTES_A_LETTER: Final = 10
 _BYTES_A_CHECK: Final = 600
-#: what else a call may carry says how it goes on, not what it asks
-_OF_A_QUESTION: Final = frozenset({"name", "arguments", "_meta"})
 
 
 class GivenAgain:
@@ -70,7 +68,7 @@ class GivenAgain:
     def _question(self, ctx: ServerRequestContext[Any, Any]) -> str | None:
         """What is asked, told apart from all that would be answered otherwise; None: ask on."""
         params = ctx.params
-        if ctx.method != "tools/call" or params is None or params.keys() - _OF_A_QUESTION:
+        if ctx.method != "tools/call" or params is None:
             return None
         name = params.get("name")
         if not isinstance(name, str) or not self._may_give_again(name):
