@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from civit_mcp.app import App
 from civit_mcp.catalog import Catalog
 from civit_mcp.civitai import CivitaiClient, RetryPolicy, asking_for
+from civit_mcp.civitai.flights import Flights
 from civit_mcp.civitai.turns import Turns
 from civit_mcp.config import Settings
 from civit_mcp.errors import RateLimited, UpstreamUnavailable
@@ -29,7 +30,7 @@ from tests.http_kit import OTHER, TOKEN, bearer, modern, served
 from tests.traps.kit import VERSIONS, at_civitai, version_body
 
 MODELS = f"{BASE}/api/v1/models/"
-COMES, ENDS, LEAVES = "comes", "ends", "leaves"
+COMES, JOINS, ENDS, LEAVES = "comes", "joins", "ends", "leaves"
 #: rounds of the event loop after which nothing is under way
 SETTLED = 8
 STEPS = st.lists(
@@ -82,16 +83,22 @@ class Crowd:
                 self.waiting.remove(who)
 
     async def is_over(self) -> None:
-        while self.tasks:
+        for _ in range(len(self.tasks) + 1):
             for over in self.holding.values():
                 over.set()
             await moment()
-            self.tasks = {who: task for who, task in self.tasks.items() if not task.done()}
+        assert all(task.done() for task in self.tasks.values())
 
 
 async def moment(rounds: int = SETTLED) -> None:
     for _ in range(rounds):
         await asyncio.sleep(0)
+
+
+def standing(turns: Turns) -> int:
+    """How many stand in lines; a question of several callers counts in each of theirs."""
+    assert all(turns._lines.values())
+    return sum(len(line) for line in turns._lines.values())
 
 
 async def played(places: int, steps: list[tuple[str, int, int]]) -> Crowd:
@@ -102,6 +109,7 @@ async def played(places: int, steps: list[tuple[str, int, int]]) -> Crowd:
         await moment(SETTLED if settled else rounds)
         assert len(crowd.holding) <= places
         assert not settled or len(crowd.holding) == places or not crowd.waiting
+        assert not settled or standing(crowd.turns) == len(crowd.waiting)
         getattr(crowd, what)(number)
     await crowd.is_over()
     assert not crowd.waiting
@@ -135,6 +143,95 @@ def test_whoever_comes_and_goes_no_line_is_passed_twice_by_another(
             if other != line:
                 passed[(first, line)] += 1
     assert not passed or max(passed.values()) == 1
+
+
+class Sharing:
+    """Askers of several lines who ask questions together, at one place."""
+
+    def __init__(self) -> None:
+        self.turns, self.flights = Turns(1), Flights[None]()
+        #: by question, who waits for it
+        self.waiting: dict[int, Counter[int]] = {}
+        self.tasks: list[tuple[int, int, asyncio.Task[Any]]] = []
+        self.holding: list[asyncio.Event] = []
+        #: which lines got a place while which others waited, and for what they waited
+        self.given: list[tuple[set[int], dict[int, set[int]]]] = []
+        self.asked = 0
+
+    def comes(self, line: int) -> None:
+        self.asked += 1
+        self._ask(line, self.asked)
+
+    def joins(self, line: int) -> None:
+        for question in list(self.waiting)[-1:]:
+            self._ask(line, question)
+
+    def ends(self, _: int) -> None:
+        for over in self.holding[:1]:
+            over.set()
+
+    def leaves(self, number: int) -> None:
+        for _, _, task in [entry for entry in self.tasks if entry[1] in self.waiting][number:][:1]:
+            task.cancel()
+
+    def _ask(self, line: int, question: int) -> None:
+        self.waiting.setdefault(question, Counter())[line] += 1
+        with asking_for(line):
+            join = self.flights.join(str(question), lambda: self._call(question))
+            task = asyncio.create_task(join)
+        self.tasks.append((line, question, task))
+        task.add_done_callback(lambda _: self._left(line, question))
+
+    def _left(self, line: int, question: int) -> None:
+        if question in self.waiting:
+            self.waiting[question] -= Counter([line])
+            if not self.waiting[question]:
+                del self.waiting[question]
+
+    async def _call(self, question: int) -> None:
+        async with self.turns.turn():
+            lines = set(self.waiting.pop(question))
+            others: dict[int, set[int]] = {}
+            for other, askers in self.waiting.items():
+                for asker in askers:
+                    others.setdefault(asker, set()).add(other)
+            self.given.append((lines, others))
+            over = asyncio.Event()
+            self.holding.append(over)
+            try:
+                await over.wait()
+            finally:
+                self.holding.remove(over)
+
+
+@given(
+    steps=st.lists(
+        st.tuples(st.sampled_from([COMES, COMES, JOINS, ENDS, LEAVES]), st.integers(0, 3)),
+        max_size=60,
+    )
+)
+def test_whoever_joins_whom_a_line_that_waits_has_a_turn_in_every_round(
+    steps: list[tuple[str, int]],
+) -> None:
+    async def play() -> Sharing:
+        sharing = Sharing()
+        for what, number in steps:
+            getattr(sharing, what)(number)
+            await moment()
+            assert sharing.holding or not sharing.waiting
+            assert standing(sharing.turns) == sum(map(len, sharing.waiting.values()))
+        for _ in steps:
+            sharing.ends(0)
+            await moment()
+        assert all(task.done() for _, _, task in sharing.tasks)
+        return sharing
+
+    passed: Counter[int] = Counter()
+    for lines, waiting in asyncio.run(play()).given:
+        for line in range(4):
+            passed[line] = passed[line] + 1 if line in waiting and line not in lines else 0
+        # the three others, each of them once
+        assert max(passed.values()) <= 3
 
 
 def found(request: httpx.Request) -> httpx.Response:
@@ -201,21 +298,82 @@ async def test_one_question_of_another_caller_passes_hundreds_of_one(
         assert len(await asyncio.gather(*flood)) == 200
 
 
-async def test_a_question_that_several_ask_stands_in_the_line_of_the_first(
+def asks(civitai: CivitaiClient, who: str, *numbers: int) -> list[asyncio.Task[Any]]:
+    with asking_for(who):
+        return [asyncio.create_task(civitai.model(number)) for number in numbers]
+
+
+async def test_a_question_that_another_asks_too_comes_in_the_turn_of_either(
     respx_mock: respx.MockRouter,
 ) -> None:
     door = Door(found)
     respx_mock.get(url__startswith=MODELS).mock(side_effect=door)
     async with client(max_concurrency=1) as civitai:
-        with asking_for("a"):
-            asking = [asyncio.create_task(civitai.model(n)) for n in (1, 2, 3)]
+        asking = asks(civitai, "who asks for much", *range(1, 101))
         await until(lambda: door.seen == ["1"])
         await settle()
-        with asking_for("b"):
-            asking += [asyncio.create_task(civitai.model(n)) for n in (3, 4)]
+        # one that waits already, and one that has not come to its line yet
+        asking += asks(civitai, "who asks for two", 100)
+        asking += asks(civitai, "who asks for much", 101)
+        asking += asks(civitai, "who asks for two", 101)
         await settle()
         door.open()
-        await asyncio.gather(*asking)
+        await asyncio.wait_for(asyncio.gather(*asking), 10)
+    assert door.seen[:5] == ["1", "2", "100", "3", "101"]
+    assert sorted(map(int, door.seen)) == list(range(1, 102))
+
+
+async def test_a_question_leaves_every_line_with_its_first_turn(
+    respx_mock: respx.MockRouter,
+) -> None:
+    door = Door(found)
+    respx_mock.get(url__startswith=MODELS).mock(side_effect=door)
+    async with client(max_concurrency=1) as civitai:
+        asking = asks(civitai, "a", 1, 2, 3, 4)
+        await until(lambda: door.seen == ["1"])
+        await settle()
+        asking += asks(civitai, "b", 3, 5, 6)
+        await settle()
+        door.open()
+        await asyncio.wait_for(asyncio.gather(*asking), 10)
+    # the third is the turn of b, and costs a none
+    assert door.seen == ["1", "2", "3", "4", "5", "6"]
+
+
+async def test_who_leaves_a_question_to_others_has_it_in_their_line_no_more(
+    respx_mock: respx.MockRouter,
+) -> None:
+    door = Door(found)
+    respx_mock.get(url__startswith=MODELS).mock(side_effect=door)
+    async with client(max_concurrency=1) as civitai:
+        first, leaving, *asking = asks(civitai, "a", 1, 3, 2)
+        await until(lambda: door.seen == ["1"])
+        await settle()
+        asking += asks(civitai, "b", 4)
+        await settle()
+        asking += asks(civitai, "b", 3)
+        await settle()
+        leaving.cancel()
+        await settle()
+        door.open()
+        await asyncio.wait_for(asyncio.gather(first, *asking), 10)
+    assert leaving.cancelled()
+    assert door.seen == ["1", "2", "4", "3"]
+
+
+async def test_who_asks_twice_and_leaves_once_still_asks(respx_mock: respx.MockRouter) -> None:
+    door = Door(found)
+    respx_mock.get(url__startswith=MODELS).mock(side_effect=door)
+    async with client(max_concurrency=1) as civitai:
+        first, leaving, *asking = asks(civitai, "a", 1, 2, 2, 3)
+        await until(lambda: door.seen == ["1"])
+        await settle()
+        asking += asks(civitai, "b", 4, 2)
+        await settle()
+        leaving.cancel()
+        await settle()
+        door.open()
+        await asyncio.wait_for(asyncio.gather(first, *asking), 10)
     assert door.seen == ["1", "2", "4", "3"]
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from civit_mcp.civitai.turns import Askers, asking_for
 from civit_mcp.errors import UpstreamUnavailable
 
 T = TypeVar("T")
@@ -13,7 +14,7 @@ T = TypeVar("T")
 @dataclass(slots=True)
 class _Flight(Generic[T]):
     task: asyncio.Task[T]
-    waiters: int = 0
+    askers: Askers
 
 
 class Flights(Generic[T]):
@@ -26,18 +27,21 @@ class Flights(Generic[T]):
     async def join(self, key: str, call: Callable[[], Coroutine[Any, Any, T]]) -> tuple[T, bool]:
         """Wait for the call under `key`, starting it when there is none.
 
-        Gives the result and whether this caller started the call. A caller that is
-        cancelled leaves the others alone; when the last one leaves, the call is cancelled.
+        Gives the result and whether this caller started the call, which waits in the line of
+        every caller. One that is cancelled leaves the others alone; when the last one leaves,
+        the call is cancelled.
         """
         flight = self._open.get(key)
         first = flight is None
         if flight is None:
-            flight = self._open[key] = _Flight(asyncio.create_task(call()))
+            askers = Askers()
+            with asking_for(askers):
+                flight = self._open[key] = _Flight(asyncio.create_task(call()), askers)
             self._tasks.add(flight.task)
             flight.task.add_done_callback(lambda task: self._landed(key, task))
-        flight.waiters += 1
         try:
-            return await asyncio.shield(flight.task), first
+            with flight.askers.joined():
+                return await asyncio.shield(flight.task), first
         except asyncio.CancelledError:
             me = asyncio.current_task()
             if flight.task.cancelled() and me is not None and not me.cancelling():
@@ -47,8 +51,7 @@ class Flights(Generic[T]):
                 ) from None
             raise
         finally:
-            flight.waiters -= 1
-            if flight.waiters == 0 and not flight.task.done():
+            if not flight.askers and not flight.task.done():
                 self._forget(key, flight.task)
                 flight.task.cancel()
 

@@ -1,11 +1,12 @@
 """Whose question leaves next: every caller has a line of their own, and the lines take turns.
 
 Whoever asks for much stands behind themselves. Another caller's question waits until a place is
-free, and then for one question of each of the others at most.
+free, and then for one question of each of the others at most. A question of several callers
+stands in the line of each of them, and leaves with the first turn that any of them has.
 """
 
 import asyncio
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Hashable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
@@ -13,8 +14,8 @@ from typing import Final
 
 _ASKER: ContextVar[Hashable] = ContextVar("asker", default=None)
 
-#: those who wait, the first first; values are of no use
-_Waiting = OrderedDict[asyncio.Future[None], None]
+#: by asker, the next line first; in each, the first first. None is empty, and values are of no use
+_Lines = OrderedDict[Hashable, OrderedDict["Askers", None]]
 
 
 @contextmanager
@@ -27,56 +28,106 @@ def asking_for(asker: Hashable) -> Iterator[None]:
         _ASKER.reset(token)
 
 
+class Askers:
+    """Those whom one question is for, which waits in the line of each of them.
+
+    Given to `asking_for`, it holds for work that waits for one turn at a time.
+    """
+
+    #: done when it is the turn of one of its lines
+    given: asyncio.Future[None]
+
+    def __init__(self, *askers: Hashable) -> None:
+        """Begin with these, who stay."""
+        self._counts: Counter[Hashable] = Counter(askers)
+        #: the lines it stands in, while it does
+        self._lines: _Lines | None = None
+
+    def __bool__(self) -> bool:
+        """Whether anybody is left."""
+        return bool(self._counts)
+
+    @contextmanager
+    def joined(self) -> Iterator[None]:
+        """Let the caller be one of them inside the block, even if it waits already."""
+        asker = _ASKER.get()
+        self._counts[asker] += 1
+        self._stand(asker)
+        try:
+            yield
+        finally:
+            self._counts[asker] -= 1
+            if not self._counts[asker]:
+                self._leave(asker)
+                del self._counts[asker]
+
+    def line_up(self, lines: _Lines) -> asyncio.Future[None]:
+        """Stand in the line of each."""
+        self._lines = lines
+        self.given = asyncio.get_running_loop().create_future()
+        for asker in self._counts:
+            self._stand(asker)
+        return self.given
+
+    def leave(self) -> None:
+        """Leave all lines."""
+        for asker in self._counts:
+            self._leave(asker)
+        self._lines = None
+
+    def _stand(self, asker: Hashable) -> None:
+        if self._lines is not None:
+            self._lines.setdefault(asker, OrderedDict())[self] = None
+
+    def _leave(self, asker: Hashable) -> None:
+        if self._lines is not None:
+            line = self._lines[asker]
+            del line[self]
+            if not line:
+                del self._lines[asker]
+
+
 class Turns:
     """A number of places, given to the lines in turn."""
 
     def __init__(self, places: int) -> None:
         """Begin with every place free."""
         self._free = max(1, places)
-        #: the line that is next comes first; none is empty
-        self._lines: Final[OrderedDict[Hashable, _Waiting]] = OrderedDict()
+        self._lines: Final[_Lines] = OrderedDict()
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
-        """Hold a place, once it is the turn of the caller whom the work is for."""
-        await self._take(_ASKER.get())
+        """Hold a place, once it is the turn of a caller whom the work is for."""
+        asker = _ASKER.get()
+        await self._take(asker if isinstance(asker, Askers) else Askers(asker))
         try:
             yield
         finally:
             self._pass_on()
 
-    async def _take(self, asker: Hashable) -> None:
+    async def _take(self, askers: Askers) -> None:
         if self._free:
             self._free -= 1
             return
-        given = asyncio.get_running_loop().create_future()
-        self._lines.setdefault(asker, OrderedDict())[given] = None
+        given = askers.line_up(self._lines)
         try:
             await given
         except asyncio.CancelledError:
-            if given.done() and not given.cancelled():
+            askers.leave()
+            if not given.cancelled():
                 # it was given in the moment that the caller left
                 self._pass_on()
-            else:
-                self._leave(asker, given)
             raise
-
-    def _leave(self, asker: Hashable, given: asyncio.Future[None]) -> None:
-        line = self._lines.get(asker)
-        if line is not None and given in line:
-            del line[given]
-            if not line:
-                del self._lines[asker]
 
     def _pass_on(self) -> None:
         """Give a place to the next in turn; it is free when nobody waits."""
         while self._lines:
-            asker, line = self._lines.popitem(last=False)
-            given, _ = line.popitem(last=False)
-            if line:
-                self._lines[asker] = line
+            asker, line = next(iter(self._lines.items()))
+            askers = next(iter(line))
+            self._lines.move_to_end(asker)
+            askers.leave()
             # one who is leaving just now has not left the line yet
-            if not given.done():
-                given.set_result(None)
+            if not askers.given.done():
+                askers.given.set_result(None)
                 return
         self._free += 1
