@@ -152,6 +152,33 @@ async def test_who_comes_when_every_place_for_a_key_is_taken_is_told_to_wait(
     assert keyless.status_code == 200
 
 
+async def test_a_caller_with_a_key_is_nobody_else_to_civitai_whatever_the_operator_has_set(
+    guarded: Settings, sandbox: Sandbox
+) -> None:
+    operators = {"civitai_session_token": SecretStr("the-session-of-the-operator")}
+    image = f"/api/admin/civitai/image/{world.DEMO_IMAGE}"
+    with served(guarded.model_copy(update=operators)) as base:
+        async with httpx.AsyncClient(base_url=base, headers=BEARER) as http:
+            await http.get(image)
+            of_the_operator = list(sandbox.seen)
+            sandbox.clear()
+            await http.get(image, headers=key_of_caller(1))
+        result = await call_over(
+            base, "http", "auto", "get_model", {"model_id": world.DEMO_LORA_MODEL},
+            **key_of_caller(1),
+        )  # fmt: skip
+    of_the_caller = sandbox.seen
+
+    assert not result.is_error
+    assert of_the_operator
+    assert all("the-session-of" in seen.headers["cookie"] for seen in of_the_operator)
+    assert len(of_the_caller) > 1
+    assert not [seen for seen in of_the_caller if "cookie" in seen.headers]
+    assert {seen.headers["authorization"] for seen in of_the_caller} == {
+        "Bearer the-key-of-caller-1"
+    }
+
+
 @pytest.mark.parametrize("transport", ["http", "sse"])
 async def test_a_refused_key_of_a_caller_is_named_by_its_header(
     base: str, sandbox: Sandbox, transport: str

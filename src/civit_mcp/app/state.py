@@ -108,9 +108,7 @@ class App:
             from civit_mcp.usecases.answered import Answered
             from civit_mcp.usecases.desk import Desk
 
-            settings = self.settings.model_copy(
-                update={"civitai_api_key": SecretStr(key), "civitai_session_token": None}
-            )
+            settings = self.settings.model_copy(update={"civitai_api_key": SecretStr(key)})
             client = CivitaiClient(
                 settings,
                 beside=self.desk.client,
