@@ -3,6 +3,7 @@
 A server that answered before must never differ from one that was started a moment ago.
 """
 
+import asyncio
 import contextvars
 import gc
 import json
@@ -14,6 +15,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 from anyio.from_thread import start_blocking_portal
 from hypothesis import HealthCheck, example, given
@@ -382,6 +384,29 @@ async def test_a_look_that_fails_fails_for_who_asked_and_for_nobody_else() -> No
         seen.append(await glances.take(lambda: True))
 
     assert sorted(map(str, seen)) == ["True", "True", "True", "broken", "broken"]
+
+
+async def test_nobody_waits_for_a_look_that_was_given_up() -> None:
+    glances, begun, gate = Glances(), threading.Event(), threading.Event()
+
+    def slow() -> bool:
+        begun.set()
+        return gate.wait(5)
+
+    others = asyncio.all_tasks()
+    first = asyncio.create_task(glances.take(slow))
+    await anyio.to_thread.run_sync(begun.wait)
+    second = asyncio.create_task(glances.take(lambda: True))
+    await anyio.lowlevel.checkpoint()
+    (serving,) = asyncio.all_tasks() - others - {first, second}
+    serving.cancel()
+    gate.set()
+    done, _ = await asyncio.wait([first, second], timeout=10)
+
+    assert done == {first, second}
+    assert first.cancelled()
+    assert second.cancelled()
+    assert await asyncio.wait_for(glances.take(lambda: True), 10)
 
 
 async def test_an_answer_that_stood_in_for_a_missing_one_rests_on_nothing(

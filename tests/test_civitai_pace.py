@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from civit_mcp.civitai import CivitaiClient, ModelQuery, RetryPolicy
 from civit_mcp.civitai.pace import Lane, Pace, PacePolicy, lane_of
+from civit_mcp.civitai.seam import Timeouts
+from civit_mcp.civitai.transport import Call, Transport
 from civit_mcp.errors import RateLimited
-from tests.civitai_support import BASE, HandClock, TurnedClock, client, settle, until
+from tests.civitai_support import BASE, HandClock, TurnedClock, client, settings, settle, until
 
 SEARCH = f"{BASE}/api/v1/models"
 MODEL = f"{BASE}/api/v1/models/7"
@@ -164,6 +166,78 @@ async def test_who_waits_for_a_connection_hears_of_the_pause_too(
         assert (await civitai.model(7)).id == 7
         await clock.turn(11)
         await asyncio.wait_for(asyncio.gather(*asking), 5)
+
+
+async def test_who_waits_for_the_budget_hears_of_the_pause_too_and_pays_once(
+    respx_mock: respx.MockRouter,
+) -> None:
+    arrived, gate = asyncio.Event(), asyncio.Event()
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/api/v1/models":
+            arrived.set()
+            await gate.wait()
+            return limited("25")
+        return FOUND
+
+    asked = respx_mock.route().mock(side_effect=answer)
+    clock = TurnedClock()
+    line = Transport(
+        settings(),
+        max_concurrency=16,
+        timeouts=Timeouts(),
+        retry=RetryPolicy(limited_retries=0),
+        clock=clock,
+        # a share takes 20 seconds, which this clock's chance makes 30
+        pace=PacePolicy(rate=0.05, burst=1),
+    )
+    await line.prepare()
+    first = asyncio.create_task(line.ask(Call(about="models", path="/api/v1/models")))
+    await until(arrived.is_set)
+    second = asyncio.create_task(line.ask(Call(about="tags", path="/api/v1/tags")))
+    await until(lambda: len(clock.sleepers) == 1)
+    await clock.turn(20)
+    gate.set()
+    with pytest.raises(RateLimited):
+        await first
+    # its share comes at 30, and the lane is closed until 45
+    await clock.turn(24.9)
+    assert (asked.call_count, second.done()) == (1, False)
+    await clock.turn(0.6)
+    await asyncio.wait_for(second, 5)
+    assert asked.call_count == 2
+    await line.aclose()
+
+
+def test_a_client_that_was_closed_while_some_waited_may_be_used_by_another_loop(
+    respx_mock: respx.MockRouter,
+) -> None:
+    respx_mock.route().mock(return_value=httpx.Response(200, json={}))
+    clock = TurnedClock()
+    line = Transport(
+        settings(),
+        max_concurrency=16,
+        timeouts=Timeouts(),
+        retry=RetryPolicy(),
+        clock=clock,
+        pace=PacePolicy(rate=1, burst=1),
+    )
+
+    async def ask_three(kind: str) -> None:
+        asking = [
+            asyncio.create_task(line.ask(Call(about="tags", path=f"/api/v1/{kind}/{n}")))
+            for n in range(3)
+        ]
+        await until(lambda: len(clock.sleepers) == 1)
+        # the third stands behind the one who waits for a share
+        await settle()
+        await clock.turn(10)
+        await asyncio.wait_for(asyncio.gather(*asking), 5)
+        await line.aclose()
+
+    asyncio.run(ask_three("tags"))
+    clock.seconds = 0
+    asyncio.run(ask_three("models"))
 
 
 async def test_a_pause_that_is_too_long_is_told_instead_of_waited_for(

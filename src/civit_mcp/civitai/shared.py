@@ -45,10 +45,9 @@ class Shared:
         self.pace: Final = Pace(pace, longest_wait=longest_wait, clock=clock)
         self.breaker: Final = Breaker(host, breaker, clock)
         self.keeper: Final = Keeper(cache_dir, clock)
-        self.turns = Turns(self.most)
+        self.turns: Final = Turns(self.most)
         self.listener: Listener | None = None
 
     def forget_waiters(self) -> None:
         """Let the next caller use another event loop. Nobody may be waiting."""
-        self.turns = Turns(self.most)
         self.pace.forget_waiters()
