@@ -214,4 +214,8 @@ def running_process(settings: Settings, *flags: str) -> Iterator[tuple[str, int]
             yield process.stderr.readline().split()[2].removesuffix("/mcp"), process.pid
         finally:
             process.terminate()
-            process.communicate(timeout=10)
+            try:
+                process.communicate(timeout=10)
+            finally:
+                # no server outlives its test, however stuck it is
+                process.kill()

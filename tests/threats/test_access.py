@@ -4,10 +4,13 @@ An attacker, a careless page, a stolen token. Everything runs on loopback, throu
 What they try with bytes, numbers, names and words has files of its own beside this one.
 """
 
+import hashlib
+import hmac
 import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import httpx2
@@ -82,6 +85,33 @@ def test_every_route_refuses_who_has_no_token_or_a_wrong_one(alone: str, guarded
                 assert answer.status_code == 401, (method, path, headers)
                 if method != "HEAD":
                     assert answer.json() == {"detail": "Invalid API key"}
+
+
+def test_every_token_is_compared_with_every_known_one_in_constant_time(
+    guarded: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = [TOKEN, "the-token-in-the-middle", OTHER]
+    path = tmp_path / "tokens"
+    path.write_text("".join(f"{token}\n" for token in known), "utf-8")
+    digests = [hashlib.sha256(token.encode()).digest() for token in known]
+    compared: list[set[Any]] = []
+    compare = hmac.compare_digest
+
+    def counted(one: Any, other: Any) -> bool:
+        compared.append({one, other})
+        return compare(one, other)
+
+    monkeypatch.setattr(hmac, "compare_digest", counted)
+    outcomes = {}
+    with served(guarded.model_copy(update={"token": None, "token_file": path})) as base:
+        for token in (TOKEN, OTHER, f"{TOKEN}x"):
+            compared.clear()
+            outcomes[token] = httpx.get(f"{base}/healthz", headers=bearer(token)).status_code
+            mine = hashlib.sha256(token.encode()).digest()
+            # neither the first nor a right one ends the search
+            assert compared == [{digest, mine} for digest in digests]
+
+    assert list(outcomes.values()) == [200, 200, 401]
 
 
 @pytest.mark.parametrize("name", ["token", "api_key", "Access_Token", "key"])

@@ -106,7 +106,11 @@ async def test_three_thousand_requests_for_sessions_open_a_thousand_and_stop_nob
     settings: Settings, tmp_path: Path
 ) -> None:
     crowded = with_tokens(settings, tmp_path, *CROWD)
-    with running_process(crowded, "--token-file", str(crowded.token_file)) as (base, pid):
+    with (
+        running_process(crowded, "--token-file", str(crowded.token_file)) as (base, pid),
+        # many times what it takes; a server that is stuck answers nobody
+        anyio.fail_after(60),
+    ):
         assert await modern_call(base, CROWD[0]) == 200
         before = megabytes(pid)
         opened: dict[str, list[str]] = {}
@@ -399,6 +403,35 @@ async def test_calls_that_hold_no_connection_are_bounded_as_well(
     assert len(refused) == 3
     assert "[rate_limited]" in heard
     assert not other.is_error
+
+
+async def test_a_notification_is_taken_from_who_may_ask_nothing_more(
+    two: str,
+    sandbox: Sandbox,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(calls, "MOST_OF_ONE", 2)
+    sandbox.use("slow")
+    asked = {"name": "get_model", "arguments": {"model_id": world.DEMO_LORA_MODEL}}
+    call = {"jsonrpc": "2.0", "method": "tools/call", "params": asked}
+    with connected(two) as wire:
+        wire.sendall(head("GET", "/sse", token=OTHER))
+        place = sse_place(wire)
+        async with httpx.AsyncClient(base_url=two, headers=bearer(OTHER)) as client:
+            await client.post(place, json=initialize())
+            for number in (2, 3):
+                await client.post(place, json={**call, "id": number})
+            await until(lambda: bool(sandbox.seen))
+            for told in ("initialized", "roots/list_changed"):
+                message = {"jsonrpc": "2.0", "method": f"notifications/{told}"}
+                await client.post(place, json=message)
+            await client.post(place, json={**call, "id": 4})
+        heard = everything(wire).decode()
+
+    # the call at the limit is refused; what asks for nothing is not, which the log would tell
+    assert heard.count("this token has 2 requests under way already") == 1
+    assert not [record for record in caplog.records if record.exc_info]
 
 
 def test_the_messages_of_a_stream_are_taken_from_its_owner_alone(

@@ -49,6 +49,11 @@ MODEL: Final = (
          "test_what_is_nearly_a_token_is_none"),
     ),
     Threat(
+        "peer", "guesses a token letter by letter from how long a refusal takes",
+        "digests are compared, each with every known one, in constant time",
+        ("test_every_token_is_compared_with_every_known_one_in_constant_time",),
+    ),
+    Threat(
         "peer", "binds the server to the network without anybody noticing",
         "no address beyond loopback without a token and a name",
         ("test_the_world_is_not_served_by_accident",),
@@ -186,7 +191,8 @@ MODEL: Final = (
          "test_all_streams_together_are_bounded_too",
          "test_requests_that_never_end_are_counted_and_others_are_served",
          "test_calls_of_the_admin_routes_are_counted_as_well",
-         "test_calls_that_hold_no_connection_are_bounded_as_well"),
+         "test_calls_that_hold_no_connection_are_bounded_as_well",
+         "test_a_notification_is_taken_from_who_may_ask_nothing_more"),
     ),
     Threat(
         "holder", "sends large bodies at once, or leaves in the middle of one",
