@@ -172,7 +172,7 @@ def tool_list_size(env: dict[str, str]) -> Iterator[tuple[str, ...]]:
     tokens = len(json.dumps(shown, ensure_ascii=False).encode()) / 4
     whole = len(json.dumps(tools, ensure_ascii=False).encode())
     yield (
-        "name, description and input schema of all tools",
+        "name, description and input schema of the default tools",
         f"{tokens:.0f} tokens",
         "bound 3,000",
         f"{tokens / 3000:.2f}",
