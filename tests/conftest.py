@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 from mcp import Client
 from mcp.types import TextContent
+from pydantic import SecretStr
 
 from civit_mcp.config import Settings
 from civit_mcp.sandbox import Sandbox, running_sandbox
 from civit_mcp.server import create_server
+from tests.http_kit import TOKEN, served
 
 #: recorded CivitAI answers; a checkout may have them beside it
 RECORDED = Path(
@@ -75,6 +77,19 @@ def settings(sandbox: Sandbox, tmp_path: Path) -> Settings:
         models_root=tmp_path / "models",
         cache_dir=tmp_path / "cache",
     )
+
+
+@pytest.fixture
+def guarded(settings: Settings) -> Settings:
+    """The same with the tests' token, for a server over HTTP."""
+    return settings.model_copy(update={"token": SecretStr(TOKEN)})
+
+
+@pytest.fixture
+def base(guarded: Settings) -> Iterator[str]:
+    """The address of such a server."""
+    with served(guarded) as address:
+        yield address
 
 
 class Assistant:

@@ -18,7 +18,6 @@ import httpx2
 import pytest
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
-from pydantic import SecretStr
 
 from civit_mcp import live
 from civit_mcp.config import Settings
@@ -41,17 +40,6 @@ from tests.http_kit import (
     visitor,
 )
 from tests.test_letting_go import in_flight
-
-
-@pytest.fixture
-def guarded(settings: Settings) -> Settings:
-    return settings.model_copy(update={"token": SecretStr(TOKEN)})
-
-
-@pytest.fixture
-def base(guarded: Settings) -> Iterator[str]:
-    with served(guarded) as address:
-        yield address
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "localhost:80", "[::1]:9"])

@@ -17,17 +17,6 @@ from tests.civitai_support import until
 from tests.http_kit import BEARER, OTHER, TOKEN, bearer, call_over, served
 
 
-@pytest.fixture
-def guarded(settings: Settings) -> Settings:
-    return settings.model_copy(update={"token": SecretStr(TOKEN)})
-
-
-@pytest.fixture
-def base(guarded: Settings) -> Iterator[str]:
-    with served(guarded) as address:
-        yield address
-
-
 def key_of_caller(number: int) -> dict[str, str]:
     return {"X-Civitai-Api-Key": f"the-key-of-caller-{number}"}
 

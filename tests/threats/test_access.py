@@ -17,7 +17,6 @@ import httpx2
 import pytest
 from mcp import Client, MCPError
 from mcp.client.streamable_http import streamable_http_client
-from pydantic import SecretStr
 
 from civit_mcp.config import Settings
 from civit_mcp.sandbox import world
@@ -39,17 +38,6 @@ from tests.http_kit import (
     start_process,
     without_civitai,
 )
-
-
-@pytest.fixture
-def guarded(settings: Settings) -> Settings:
-    return settings.model_copy(update={"token": SecretStr(TOKEN)})
-
-
-@pytest.fixture
-def base(guarded: Settings) -> Iterator[str]:
-    with served(guarded) as address:
-        yield address
 
 
 @pytest.fixture(scope="module")

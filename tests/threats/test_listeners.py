@@ -17,7 +17,6 @@ from mcp import Client, MCPError
 from mcp.client.sse import sse_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.types import ResourceUpdatedNotification
-from pydantic import SecretStr
 
 from civit_mcp import live
 from civit_mcp.config import Settings
@@ -42,17 +41,6 @@ from tests.http_kit import (
 MODELS = "catalog://models.json"
 # the older revisions' subscriptions are deprecated in the client, and served all the same
 pytestmark = pytest.mark.filterwarnings("ignore::mcp.MCPDeprecationWarning")
-
-
-@pytest.fixture
-def guarded(settings: Settings) -> Settings:
-    return settings.model_copy(update={"token": SecretStr(TOKEN)})
-
-
-@pytest.fixture
-def base(guarded: Settings) -> Iterator[str]:
-    with served(guarded) as address:
-        yield address
 
 
 @contextmanager

@@ -4,19 +4,13 @@ from contextlib import ExitStack
 
 import httpx
 import pytest
-from pydantic import SecretStr
 
 from civit_mcp.config import Settings
 from civit_mcp.sandbox import world
 from civit_mcp.web import patience, running
-from tests.http_kit import BEARER, TOKEN, connected, head, initialize, served, sse_place
+from tests.http_kit import BEARER, connected, head, initialize, served, sse_place
 
 ADD = f"/api/admin/civitai/add/{world.DEMO_LORA_VERSION}"
-
-
-@pytest.fixture
-def guarded(settings: Settings) -> Settings:
-    return settings.model_copy(update={"token": SecretStr(TOKEN)})
 
 
 @pytest.mark.parametrize(
