@@ -298,7 +298,7 @@ async def test_who_waits_too_long_for_a_turn_hears_that_nothing_was_sent(
     respx_mock: respx.MockRouter,
 ) -> None:
     route = respx_mock.get(SEARCH).mock(return_value=limited("10"))
-    retry = RetryPolicy(limited_retries=0, total=0.2)
+    retry = RetryPolicy(limited_retries=0, total=2.0)
     async with client(TurnedClock(), retry=retry) as civitai:
         with pytest.raises(RateLimited):
             await search(civitai, "a")
@@ -306,4 +306,4 @@ async def test_who_waits_too_long_for_a_turn_hears_that_nothing_was_sent(
             await search(civitai, "b")
 
     assert route.call_count == 1
-    assert caught.value.next_step == "ask for less at once, or call again in 0.2 seconds"
+    assert caught.value.next_step == "ask for less at once, or call again in 2 seconds"
